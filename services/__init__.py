@@ -1,0 +1,1 @@
+"""The kit that every service shares: contracts, text, features, artifacts, application factory, client, telemetry."""
