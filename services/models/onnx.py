@@ -1,0 +1,118 @@
+"""A release in the calling process, by ONNX Runtime: one thread, no spinning (a service's own threads are the parallelism)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from services.artifacts import Manifest
+from services.contracts import Category, Strategy
+from services.errors import ConfigurationError
+from services.models.port import ASSETS, F32, QUERY_CATEGORIES, UNKNOWN, VECTOR_SIZE, Events, Model, Preferences, ReleaseFacts, facts_of
+
+
+def load(folder: Path, manifest: Manifest) -> Model:
+    """The release in this folder. Raises ConfigurationError when a file is missing or unreadable."""
+    try:
+        facts = facts_of(manifest)
+        match facts.strategy:
+            case "network":
+                return OnnxModel(folder / ASSETS, manifest.version, facts)
+            case "popularity" | "bm25":
+                return Baseline(manifest.version, facts)
+            case other:
+                raise ConfigurationError(f"release {manifest.version} has strategy {other}, which this code cannot serve")
+    except (OSError, msgspec.MsgspecError, ort.capi.onnxruntime_pybind11_state.NoSuchFile) as error:
+        raise ConfigurationError(f"release {manifest.version} cannot be loaded ({error}): train again with `aisle train`") from error
+
+
+class OnnxModel:
+    """Strategy `network`: `assets.extra/` has the graphs encode.onnx, head.onnx, preference.onnx and rank.onnx."""
+
+    strategy: Strategy = "network"
+
+    def __init__(self, folder: Path, version: int, facts: ReleaseFacts) -> None:
+        self.version, self.facts = version, facts
+        self.vocabulary: list[str] = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=list[str])
+        self.property_vectors: F32 = np.load(folder / "property_vectors.npy")
+        self._values = {value: number for number, value in enumerate(self.vocabulary)}
+        self._encode, self._head = _session(folder / "encode.onnx"), _session(folder / "head.onnx")
+        self._preference, self._rank = _session(folder / "preference.onnx"), _session(folder / "rank.onnx")
+        self._state_size = int(self._encode.get_outputs()[0].shape[-1])
+        self._nothing = _neutral(len(self.vocabulary), len(facts.features), self.property_vectors.shape[1])
+
+    def encode(self, events: Events) -> F32:
+        if not len(events):
+            return np.zeros((0, self._state_size), np.float32)
+        return self._encode.run(None, _inputs(events))[0]  # type: ignore[no-any-return]
+
+    def preference(self, behaviour: Events | F32, categories: Sequence[Category]) -> Preferences:
+        if not len(behaviour):
+            return self._nothing
+        query = self._query(categories)
+        if isinstance(behaviour, Events):
+            return Preferences(*self._preference.run(None, query | _inputs(behaviour)))
+        return Preferences(*self._head.run(None, query | {"states": behaviour}))
+
+    def rank(self, features: F32, weights: F32, vector: F32) -> F32:
+        return self._rank.run(None, {"features": features, "weights": weights, "vector": vector})[0]  # type: ignore[no-any-return]
+
+    def ping(self) -> None:
+        self.rank(np.zeros((1, len(self.facts.features)), np.float32), self._nothing.weights, self._nothing.vector)
+
+    def close(self) -> None:
+        del self._encode, self._head, self._preference, self._rank
+
+    def _query(self, categories: Sequence[Category]) -> dict[str, np.ndarray]:
+        values, probabilities = np.zeros(QUERY_CATEGORIES, np.int32), np.zeros(QUERY_CATEGORIES, np.float32)
+        for row, category in enumerate(categories[:QUERY_CATEGORIES]):
+            values[row], probabilities[row] = self._values.get(f"category:{category.id}", 0), category.probability
+        return {"categories": values, "probabilities": probabilities}
+
+
+class Baseline:
+    """Strategies without a network: one feature is the score, and every user is neutral."""
+
+    def __init__(self, version: int, facts: ReleaseFacts) -> None:
+        self.version, self.facts, self.strategy = version, facts, facts.strategy
+        if facts.score_feature not in facts.features:
+            raise ConfigurationError(f"release {version}: score feature {facts.score_feature!r} is not one of {', '.join(facts.features)}")
+        self.vocabulary = [UNKNOWN]
+        self.property_vectors: F32 = np.zeros((1, VECTOR_SIZE), np.float32)
+        self._column = facts.features.index(facts.score_feature)
+        self._nothing = _neutral(1, len(facts.features), VECTOR_SIZE)
+
+    def encode(self, events: Events) -> F32:
+        return np.zeros((len(events), 1), np.float32)
+
+    def preference(self, behaviour: Events | F32, categories: Sequence[Category]) -> Preferences:
+        return self._nothing
+
+    def rank(self, features: F32, weights: F32, vector: F32) -> F32:
+        return features[:, self._column]
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _inputs(events: Events) -> dict[str, np.ndarray]:
+    return {"properties": events.properties, "kinds": events.kinds, "gaps": events.gaps}
+
+
+def _neutral(values: int, features: int, size: int) -> Preferences:
+    arrays = [np.zeros(n, np.float32) for n in (values, features, size)]
+    for array in arrays:
+        array.flags.writeable = False  # shared by all calls
+    return Preferences(*arrays)
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
