@@ -142,7 +142,9 @@ class Served(Generic[T]):
         wanted = self._current if version is None else version
         loaded = self._loaded
         if wanted is None or wanted not in loaded:
-            raise VersionGone(f"{self._versions.root.name} {wanted} is not served; served are {list(loaded)}", field=self._versions.root.name[:-1])
+            raise VersionGone(
+                f"{self._versions.root.name} {wanted} is not served; served are {list(loaded)}", field=self._versions.root.name[:-1]
+            )
         return wanted, loaded[wanted]
 
 

@@ -69,5 +69,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def problem(error: AisleError) -> Problem:
     return Problem(
-        type=f"urn:aisle:{error.code}", title=error.title, status=error.status, detail=error.detail, field=error.field, accepted=error.accepted
+        type=f"urn:aisle:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        field=error.field,
+        accepted=error.accepted,
     )

@@ -40,7 +40,9 @@ def load(settings: type[S], prefix: str, environment: Mapping[str, str]) -> S:
             given[fields[variable]] = value
         elif variable.startswith(prefix):
             close = difflib.get_close_matches(variable, fields, 1)
-            raise ConfigurationError(f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(fields)}"))
+            raise ConfigurationError(
+                f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(fields)}")
+            )
     try:
         return msgspec.convert(given, settings, strict=False)
     except msgspec.ValidationError as error:

@@ -68,7 +68,9 @@ class Shop:
         try:
             return msgspec.json.decode(self.info_file.read_bytes(), type=ShopInfo)
         except FileNotFoundError:
-            raise ConfigurationError(f"shop {self.name!r} does not exist in {self.root.parent}; make it with `aisle data` or `aisle import`") from None
+            raise ConfigurationError(
+                f"shop {self.name!r} does not exist in {self.root.parent}; make it with `aisle data` or `aisle import`"
+            ) from None
 
     def write_info(self, info: ShopInfo) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

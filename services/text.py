@@ -7,7 +7,7 @@ its parts are indexed beside it, and a query that types the parts apart finds it
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import Stemmer
 
@@ -22,9 +22,11 @@ MAX_QUERY_TERMS = 32
 MAX_TERM_CHARS = 64
 
 _STOP_WORDS = {
-    "en": frozenset("a an and at by for from in is of on or the to with".split()),
-    "de": frozenset("am an auf aus bei das der die ein eine fur im in mit und von zu zum zur".split()),
-    "fr": frozenset("a au aux avec de des du en et la le les ou par pour sur un une".split()),
+    "en": frozenset(["a", "an", "and", "at", "by", "for", "from", "in", "is", "of", "on", "or", "the", "to", "with"]),
+    "de": frozenset(
+        ["am", "an", "auf", "aus", "bei", "das", "der", "die", "ein", "eine", "fur", "im", "in", "mit", "und", "von", "zu", "zum", "zur"]
+    ),
+    "fr": frozenset(["a", "au", "aux", "avec", "de", "des", "du", "en", "et", "la", "le", "les", "ou", "par", "pour", "sur", "un", "une"]),
 }
 _COMPOUND = re.compile(r"[^\W_]+(?:[-./&+'’][^\W_]+)*")
 _SEPARATOR = re.compile(r"[-./&+'’]")
@@ -84,7 +86,7 @@ def stem(word: str, language: str) -> str:
     return str(_stemmer(language).stemWord(word))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _stemmer(language: str) -> Stemmer.Stemmer:
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")

@@ -1,0 +1,49 @@
+"""One request being served: what a handler can ask of it."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from services.timing import Deadline, Timing
+
+T = TypeVar("T")
+
+
+class Call:
+    """Deadline, timing and trace of one request, and the thread pool in which it may block."""
+
+    __slots__ = ("_pool", "deadline", "headers", "operator", "timing", "traceparent")
+
+    def __init__(
+        self,
+        *,
+        deadline: Deadline,
+        timing: Timing | None = None,
+        operator: bool = False,
+        headers: Mapping[str, str] | None = None,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> None:
+        self.deadline = deadline
+        self.timing = timing or Timing()
+        self.operator = operator
+        self.headers = headers or {}
+        self.traceparent = child_trace(self.headers.get("traceparent", ""))
+        self._pool = pool
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """Run a blocking engine call in the service's bounded thread pool; refused when the deadline has passed (before or in the queue)."""
+        self.deadline.check()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, function, args)
+
+    def _guarded(self, function: Callable[..., T], args: tuple[object, ...]) -> T:
+        self.deadline.check()
+        return function(*args)
+
+
+def child_trace(traceparent: str) -> str:
+    """W3C traceparent of the calls made from here: the caller's trace id (or a new one) with a span id of our own."""
+    parts = traceparent.split("-")
+    known = len(parts) == 4 and len(parts[1]) == 32
+    return f"00-{parts[1] if known else secrets.token_hex(16)}-{secrets.token_hex(8)}-{parts[3] if known else '00'}"

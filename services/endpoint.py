@@ -1,0 +1,224 @@
+"""One route as an ASGI endpoint: admission, deadline, decoding, handling, encoding, errors, timing."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from services.calls import Call
+from services.errors import AisleError, BodyTooLarge, DeadlineExceeded, InvalidRequest, Overloaded, Unauthorised, problem
+from services.telemetry import Telemetry
+from services.timing import Deadline, Timing
+
+if TYPE_CHECKING:
+    from services.app import Service
+
+log = logging.getLogger("aisle")
+_encoder = msgspec.json.Encoder()
+MAX_DEADLINE_MS = 60_000.0
+
+
+class Admission:
+    """Bounded concurrency: so many requests at once, the others wait in order, and not for long."""
+
+    def __init__(self, places: int, max_queue_ms: float, telemetry: Telemetry) -> None:
+        self._free, self._max_queue_s, self._telemetry = places, max_queue_ms / 1000, telemetry
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._longest_queue = places * 16
+
+    @contextlib.asynccontextmanager
+    async def place(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Raises Overloaded when no place comes free in time (before any work was done)."""
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._wait(deadline)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _wait(self, deadline: Deadline) -> None:
+        if len(self._waiting) >= self._longest_queue:
+            raise Overloaded("too many requests are waiting; try again in a moment")
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            async with asyncio.timeout(min(self._max_queue_s, deadline.remaining_ms() / 1000)):
+                await future
+        except TimeoutError:
+            self._give_up(future)
+            raise Overloaded("no place came free in time; try again in a moment") from None
+        except asyncio.CancelledError:
+            self._give_up(future)
+            raise
+
+    def _give_up(self, future: "asyncio.Future[None]") -> None:
+        if future.done() and not future.cancelled():
+            self._release()  # the place came in the same moment: hand it on
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(future)
+
+    def _release(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+        self._free += 1
+
+
+class Endpoint:
+    """An ASGI application for one route and method."""
+
+    def __init__(
+        self,
+        service: "Service",
+        method: str,
+        path: str,
+        request: Any,
+        handler: Callable[[Any, Call], Awaitable[Any]],
+        status: int,
+        admission: Admission,
+        operator: bool,
+    ) -> None:
+        self._service, self._method, self._route = service, method, path
+        self._request, self._handler, self._status = request, handler, status
+        self._admission, self._operator = admission, operator
+        self._decoder = msgspec.json.Decoder(request) if method == "POST" else None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        timing = Timing()
+        status, body, retry_after_s = 500, b"", None
+        try:
+            body = await self._answer(scope, receive, timing)
+            status = self._status
+        except AisleError as error:
+            status, body, retry_after_s = error.status, _encoder.encode(problem(error)), error.retry_after_s
+        except Exception:  # the last resort: a bug is a 500 with a problem document, and stands in the log
+            log.exception("%s %s failed", self._method, self._route)
+            self._service.telemetry.count("aisle_errors_total", self._route)
+            body = _encoder.encode(problem(AisleError("an internal error; the log of the service has it")))
+        self._record(timing, status)
+        media_type = b"application/json" if status < 400 else b"application/problem+json"
+        headers = [
+            (b"content-type", media_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"server-timing", timing.header().encode()),
+        ]
+        if retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % retry_after_s))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _answer(self, scope: Any, receive: Any, timing: Timing) -> bytes:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        service = self._service
+        call = Call(
+            deadline=Deadline(deadline_ms(headers.get("x-deadline-ms"), service.settings.deadline_ms)),
+            timing=timing,
+            operator=service.is_operator(headers.get("authorization", "")),
+            headers=headers,
+            pool=service.pool,
+        )
+        if self._operator and not call.operator:
+            raise Unauthorised(f"{self._method} {self._route} needs `Authorization: Bearer <operator token>`")
+        request = await self._read(scope, receive)
+        async with self._admission.place(call.deadline):
+            timing.add("queue", timing.arrival, time.perf_counter())
+            try:
+                async with asyncio.timeout(call.deadline.remaining_ms() / 1000):
+                    answer = await self._handler(request, call)
+            except TimeoutError:
+                raise DeadlineExceeded("the deadline passed while the request was worked on") from None
+        with timing.stage("encode"):
+            return _encoder.encode(answer)
+
+    async def _read(self, scope: Any, receive: Any) -> Any:
+        if self._decoder is None:
+            return parameters(scope, self._request)
+        body = await read_body(receive, self._service.settings.max_body_bytes)
+        try:
+            return self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"the body is not JSON in UTF-8: {error}", accepted="a JSON document") from None
+
+    def _record(self, timing: Timing, status: int) -> None:
+        telemetry = self._service.telemetry
+        telemetry.count("aisle_requests_total", self._route, str(status))
+        telemetry.observe("aisle_request_seconds", time.perf_counter() - timing.arrival, self._route)
+        for name, dur_ms, _ in timing.entries:
+            if "." not in name:  # a callee counts its own stages
+                telemetry.observe("aisle_stage_seconds", dur_ms / 1000, name)
+
+
+async def read_body(receive: Any, limit: int) -> bytes:
+    """The whole request body. Raises BodyTooLarge as soon as it is longer than `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the client went away before the body was complete")
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise BodyTooLarge(f"the body is larger than {limit:,} bytes", accepted=f"at most {limit:,} bytes")
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def parameters(scope: Any, struct: Any) -> Any:
+    """Query and path parameters as a struct. Raises InvalidRequest for unknown, repeated or wrong ones."""
+    known = {f.encode_name for f in msgspec.structs.fields(struct)}
+    given: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except (ValueError, UnicodeDecodeError):
+        raise InvalidRequest("the query string is not percent-encoded UTF-8", accepted=", ".join(sorted(known))) from None
+    for name, value in pairs:
+        if name not in known:
+            raise InvalidRequest(f"there is no parameter {name[:100]!r}", field=name[:100], accepted=", ".join(sorted(known)))
+        if name in given:
+            raise InvalidRequest(f"parameter {name!r} is given twice", field=name, accepted="once")
+        given[name] = value
+    given |= scope.get("path_params", {})
+    try:
+        return msgspec.convert(given, struct, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+
+
+def deadline_ms(header: str | None, default_ms: float) -> float:
+    """The caller's remaining time; raises InvalidRequest for what is no number of milliseconds."""
+    if header is None:
+        return default_ms
+    try:
+        value = float(header)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_DEADLINE_MS:
+        raise InvalidRequest(
+            f"x-deadline-ms is {header[:40]!r}", field="x-deadline-ms", accepted=f"milliseconds, more than 0, at most {MAX_DEADLINE_MS:.0f}"
+        )
+    return value
+
+
+def invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """A validation error as a problem that names the field and what would be accepted."""
+    reason, _, where = str(error).partition(" - at `")
+    field = where.rstrip("`").removeprefix("$").removeprefix(".")
+    if reason.startswith("Object contains unknown field `"):
+        name = reason.split("`")[1]
+        field = f"{field}.{name}".lstrip(".")
+    accepted = reason.removeprefix("Expected ").partition(", got")[0] if reason.startswith("Expected ") else None
+    return InvalidRequest(f"{field or 'body'}: {reason}", field=field or None, accepted=accepted)
