@@ -155,7 +155,7 @@ def main(name: str, settings_type: type[S], create: Callable[[S], Service]) -> N
         settings = load(settings_type, prefix, os.environ)
         service = create(settings)
     except ConfigurationError as error:
-        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  # the person at the terminal is who has to act
+        print(f"{name}: {error}", file=sys.stderr)  # the person at the terminal is who has to act
         raise SystemExit(2) from None
     uvicorn.run(
         service.asgi(),

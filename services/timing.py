@@ -67,7 +67,7 @@ class Timing:
         """Add a callee's `Server-Timing` below the name of the call, and `<call>.net`: what the hop took beyond the callee's total."""
         callee = [(m[1], float(m[2]), float(m[3])) for m in _ENTRY.finditer(header)]
         hop_ms, start_ms = (ended - started) * 1000, (started - self.arrival) * 1000
-        total_ms = next((dur for name, dur, _ in callee if name == "total"), hop_ms)
+        total_ms = next((dur for name, dur, _ in callee if name == "total"), 0.0)
         net_ms = max(0.0, hop_ms - total_ms)
         self.entries.append((f"{call}.net", net_ms, start_ms))
         shift = start_ms + net_ms / 2
