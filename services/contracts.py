@@ -185,6 +185,25 @@ class RetrieveAnswer(Struct, frozen=True):
     unavailable: list[str] = []  # names of tiers that failed
 
 
+class SuggestRequest(Struct, frozen=True):
+    """What was typed so far; fewer than two letters suggest nothing."""
+
+    q: Annotated[str, Meta(max_length=10_000)] = ""
+    limit: Annotated[int, Meta(ge=1, le=50)] = 10
+    generation: int | None = None
+
+
+class Suggestion(Struct, frozen=True, omit_defaults=True):
+    text: str
+    kind: Literal["category", "brand", "phrase"]
+    category_id: int | None = None
+
+
+class SuggestAnswer(Struct, frozen=True):
+    generation: int
+    suggestions: list[Suggestion]  # best first
+
+
 # ---- ranker --------------------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,11 @@ def words(text: str) -> list[str]:
     return [_joined(token) for token in _COMPOUND.findall(fold(text))]
 
 
+def surface_words(text: str) -> list[str]:
+    """The words of a text as they are written, lower case, compounds and accents kept: what a person is shown."""
+    return _COMPOUND.findall(text.casefold())
+
+
 def index_terms(text: str, language: str) -> list[str]:
     """Every term under which a catalogue text can be found, in order; of a compound the whole and then its parts."""
     terms: list[str] = []
