@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,14 +127,15 @@ class SqliteWriter:
             try:
                 with transaction(self._connection) as connection:
                     offsets = [_write(connection, job) for job in group]
-                if any(job.forget for job in group):  # what was removed leaves the WAL too, as far as readers allow
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except Exception as error:  # whatever it is: the thread lives on, and nobody in the group is acknowledged
                 for job in group:
                     job.done.set_exception(_as_unavailable(error))
             else:
                 for job, offset in zip(group, offsets, strict=True):
                     job.done.set_result(offset)
+                if any(job.forget for job in group):  # what was removed leaves the WAL too, as soon as readers let it
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _take(self) -> list[_Job]:
         """Everything that waits (that is the group of one commit); [] once closed and empty."""
