@@ -1,0 +1,126 @@
+"""What a shop lacks before it can be served, and how each is made. The markers are the artifacts: a step whose result is there is not repeated."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.console import Terminal
+from deploy.processes import identify, spawn, stop
+from deploy.state import Identity
+from deploy.supervisor import last_lines
+from services.artifacts import Versions
+from services.errors import ConfigurationError
+from services.shop import Shop
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to make: a module of ours, run as a process."""
+
+    name: str
+    title: str
+    argv: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """What is there of a shop (see `look`)."""
+
+    shop: bool
+    world: bool
+    logs: bool
+    generation: bool
+    release: bool
+
+
+def look(shop: Shop) -> Have:
+    return Have(
+        shop=shop.info_file.is_file(),
+        world=(shop.world / "COMPLETE").is_file(),
+        logs=log_is_complete(shop),
+        generation=Versions(shop.generations).current() is not None,
+        release=Versions(shop.releases).current() is not None,
+    )
+
+
+def log_is_complete(shop: Shop) -> bool:
+    return shop.log_file.is_file()
+
+
+def steps_to_serve(shop: Shop, have: Have) -> list[Step]:
+    """What has to be made, in order, before the shop can be served. Pure."""
+    is_world = have.world or shop.name == DEMO
+    steps = []
+    if is_world and not have.world:
+        steps.append(world(shop))
+    if is_world and not have.logs:
+        steps.append(module("history", "history into the event log", "planner.ingest", str(shop.root), str(shop.world / "history")))
+    if not have.generation:
+        steps.append(build(shop))
+    if not have.release:
+        steps.append(train(shop) if is_world or have.logs else baseline(shop))
+    return steps
+
+
+def world(shop: Shop, options: Sequence[str] = ()) -> Step:
+    return module("world", "world: products, users and their history", "datagen", "world", str(shop.root), *options)
+
+
+def build(shop: Shop) -> Step:
+    return module("build", "generation: popularity, tiers, indexes, dictionaries, category model", "offline.build", str(shop.root))
+
+
+def train(shop: Shop) -> Step:
+    return module("train", "release: the models, trained from the event log", "offline.train", str(shop.root))
+
+
+def baseline(shop: Shop) -> Step:
+    return module("baseline", "release: strategy bm25, as there are no logs yet", "offline.baseline", str(shop.root))
+
+
+def module(name: str, title: str, *argv: str) -> Step:
+    return Step(name, title, [sys.executable, "-m", *argv])
+
+
+def run_steps(
+    steps: Sequence[Step],
+    environment: Mapping[str, str],
+    logs: Path,
+    terminal: Terminal,
+    note: Callable[[str | None, Identity | None], None] = lambda step, process: None,
+) -> None:
+    """Run steps one after the other. `note` is told what runs. Raises ConfigurationError with the last words of one that failed."""
+    logs.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    for number, step in enumerate(steps, 1):
+        started = time.monotonic()
+        terminal.head(f"[{number}/{len(steps)}] {step.title}")
+        with terminal.working(step.title):
+            _run_step(step, environment, logs / f"setup-{step.name}.log", terminal, note)
+        terminal.say(f"  done in {time.monotonic() - started:.1f} s")
+    if len(steps) > 1:
+        terminal.say(f"all made in {time.monotonic() - began:.1f} s")
+
+
+def _run_step(
+    step: Step, environment: Mapping[str, str], log: Path, terminal: Terminal, note: Callable[[str | None, Identity | None], None]
+) -> None:
+    process = spawn(step.argv, environment, subprocess.PIPE)
+    identity = identify(process.pid)
+    note(step.name, identity)
+    try:
+        code = terminal.follow(process, log)
+    except BaseException:
+        if identity:
+            stop([identity])
+        raise
+    finally:
+        note(None, None)
+    if code:
+        last = " | ".join(last_lines(log)) or "it said nothing"
+        raise ConfigurationError(f"{step.title}: failed ({last}); the whole of it is in {log}. The same command goes on from here")

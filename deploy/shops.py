@@ -1,0 +1,197 @@
+"""Commands about what a shop is made of: data, import, build, train, models, rollback, forget."""
+
+import datetime
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+import httpx
+import msgspec
+
+from deploy import layout, setup
+from deploy.console import Terminal, columns
+from deploy.preflight import check_disk, require_shop
+from deploy.running import running_planner
+from deploy.state import StateFile
+from services.artifacts import Manifest, Versions
+from services.errors import ConfigurationError
+from services.shop import home, open_shop, operator_token
+
+shop_option = click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", show_default=True, help="Which shop.")
+
+
+def _run(steps: Sequence[setup.Step]) -> None:
+    check_disk(home())
+    setup.run_steps(steps, layout.child_environment(home(), os.environ), StateFile(home()).logs, Terminal())
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@shop_option
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[WORLD OPTIONS]...")
+def data(shop: str, more: tuple[str, ...]) -> None:
+    """Make a demo world: products, users and their history (what `aisle up` does first).
+
+    World options are those of `python -m datagen world --help`: --products, --users, --days, --seed, ...
+
+    \b
+    Examples:
+      aisle data
+      aisle data --shop small --products 2000 --users 300
+    """
+    target = open_shop(shop, home())
+    if setup.look(target).world:
+        raise ConfigurationError(
+            f"shop {shop!r} has its world already; remove {target.root} to make another, or choose another --shop name"
+        )
+    _run([setup.world(target, more)])
+    Terminal().say(f"made; `aisle up --shop {shop}` builds, trains and serves it")
+
+
+@click.command("import")
+@click.option("--shop", required=True, help="Name of the shop: made when it does not exist, given a new generation when it does.")
+@click.option("--catalog", required=True, type=click.Path(path_type=Path), help="Catalogue file (JSON Lines; .gz is fine).")
+@click.option("--mapping", required=True, type=click.Path(path_type=Path), help="Mapping file: which of the catalogue's fields is what.")
+@click.option("--language", default=None, help="Language of the catalogue (ISO 639-1), when the mapping does not say it.")
+def import_(shop: str, catalog: Path, mapping: Path, language: str | None) -> None:
+    """Make a shop of your own catalogue, or a new generation of one; other shops, running or not, are untouched.
+
+    \b
+    Example:
+      aisle import --shop electronics --catalog products.jsonl.gz --mapping docs/mappings/icecat.json
+      aisle up --shop electronics
+    """
+    target = open_shop(shop, home())
+    for what, path in (("catalogue", catalog), ("mapping", mapping)):
+        if not path.is_file():
+            raise ConfigurationError(f"the {what} file {path} does not exist (--{'catalog' if what == 'catalogue' else what})")
+    argv = [str(target.root), "--catalog", str(catalog.resolve()), "--mapping", str(mapping.resolve())]
+    argv += ["--language", language] if language else []
+    steps = [setup.module("import", f"catalogue {catalog.name} into shop {shop!r}", "datagen", "import", *argv), setup.build(target)]
+    have = setup.look(target)
+    if not have.release:
+        steps.append(setup.train(target) if have.logs else setup.baseline(target))
+    _run(steps)
+    Terminal().say(f"shop {shop!r} is ready; `aisle up --shop {shop}` serves it")
+
+
+@click.command()
+@shop_option
+def build(shop: str) -> None:
+    """Build a new generation: popularity and tiers from the log, then each service's part of it. A running shop takes it over by itself.
+
+    \b
+    Example:
+      aisle build --shop electronics
+    """
+    target = require_shop(shop, home())
+    _run([setup.build(target)])
+    Terminal().say(f"generation {Versions(target.generations).current()} is current")
+
+
+@click.command()
+@shop_option
+def train(shop: str) -> None:
+    """Train a new release from the event log; it becomes current when it passes its gate. A running shop takes it over by itself.
+
+    \b
+    Example:
+      aisle train && aisle models
+    """
+    target = require_shop(shop, home())
+    _run([setup.train(target)])
+    Terminal().say(f"release {Versions(target.releases).current()} is current")
+
+
+@click.command()
+@shop_option
+def models(shop: str) -> None:
+    """The releases of a shop: version, when, strategy, metrics, and which one is current.
+
+    \b
+    Example:
+      aisle models --shop electronics
+    """
+    target = require_shop(shop, home())
+    releases = Versions(target.releases)
+    if not releases.complete():
+        raise ConfigurationError(
+            f"shop {shop!r} has no release yet: `aisle train` makes one from its logs, `aisle up` makes what is missing"
+        )
+    table = columns(f"releases of shop {shop!r}", "version", "made (UTC)", "strategy", "metrics", "")
+    for version in releases.complete():
+        manifest = releases.manifest(version)
+        table.add_row(
+            str(version),
+            _when(manifest.created_ms),
+            _fact(manifest, "strategy"),
+            _metrics(manifest),
+            "current" if version == releases.current() else "",
+        )
+    Terminal().table(table)
+
+
+def _when(ms: int) -> str:
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _fact(manifest: Manifest, name: str) -> str:
+    return str(msgspec.json.decode(manifest.facts[name])) if name in manifest.facts else "?"
+
+
+def _metrics(manifest: Manifest) -> str:
+    metrics = msgspec.json.decode(manifest.facts["metrics"]) if "metrics" in manifest.facts else {}
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in metrics.items()) or "-"
+
+
+@click.command()
+@shop_option
+@click.option("--to", "version", type=int, default=None, help="Which release; the one before the current one when not said.")
+def rollback(shop: str, version: int | None) -> None:
+    """Make an earlier release the current one. A running shop takes it over by itself, without a restart.
+
+    \b
+    Examples:
+      aisle rollback
+      aisle rollback --to 3
+    """
+    target = require_shop(shop, home())
+    releases = Versions(target.releases)
+    before = releases.current()
+    chosen = previous(releases.complete(), before) if version is None else version
+    if chosen not in releases.complete():
+        raise ConfigurationError(f"shop {shop!r} has no release {chosen}; there are: {', '.join(map(str, releases.complete())) or 'none'}")
+    releases.activate(chosen)
+    Terminal().say(f"release {chosen} is current (it was {before}); services take it over within seconds")
+
+
+def previous(complete: list[int], current: int | None) -> int:
+    earlier = [v for v in complete if current is not None and v < current]
+    if not earlier:
+        raise ConfigurationError(f"there is no release before {current}; `aisle models` lists them, --to chooses one")
+    return earlier[-1]
+
+
+@click.command()
+@click.argument("user")
+def forget(user: str) -> None:
+    """Remove a user from the running shop: from its event log, its user graph, and from the next training.
+
+    USER is the id that the shop sends as `user_id`.
+
+    \b
+    Example:
+      aisle forget u-1234
+    """
+    run, url = running_planner(StateFile(home()))
+    headers = {"authorization": f"Bearer {operator_token(home())}", "x-deadline-ms": "30000"}
+    try:
+        answer = httpx.delete(f"{url}/users/{quote(user, safe='')}", headers=headers, timeout=60.0)
+    except httpx.HTTPError as error:
+        raise ConfigurationError(
+            f"the planner at {url} does not answer ({type(error).__name__}): `aisle status` shows what is wrong"
+        ) from None
+    if answer.status_code >= 400:
+        raise ConfigurationError(f"the planner refused: {answer.status_code} {answer.text[:500]}")
+    Terminal().say(f"forgotten in shop {run.shop!r}: {answer.text}")
