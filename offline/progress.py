@@ -29,7 +29,7 @@ class Clock:
         return time.monotonic() - self._start
 
 
-def run(usage: str, job: Callable[[Shop], None], arguments: list[str] | None = None) -> int:
+def run(usage: str, job: Callable[[Shop], object], arguments: list[str] | None = None) -> int:
     """Exit code of a command that takes SHOP_ROOT; what stops it becomes one line on stderr that says what to do."""
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 1 or given[0].startswith("-"):

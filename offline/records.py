@@ -98,6 +98,11 @@ def read_log(reader: EventLogReader, schema: str | None, features: int) -> Log:
     return columns.log(watermark)
 
 
+def item_keys(query: Array, product_no: Array) -> Array:
+    """One int64 per (query, product): what joins an event to the item that was shown."""
+    return (query.astype(np.int64) << 32) | product_no
+
+
 def _records(reader: EventLogReader, watermark: int) -> Iterator[LogRecord]:
     after = 0
     while batch := reader.read(after, BATCH, ("event", "page")):
