@@ -290,6 +290,39 @@ class SearchAnswer(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class EventsAnswer(Struct, frozen=True):
+    """The events are on disk. `projected`: searches of these users already know them through the user graph (else they are carried along)."""
+
+    accepted: int
+    position: dict[str, int]  # in the event log, {partition: offset}
+    projected: bool
+    event_ids: list[str]  # in the order of the request; those that came without one have one now
+    unknown_products: int = 0  # events about products that the shop does not have: logged, not projected
+
+
+class ForgetAnswer(Struct, frozen=True):
+    """The user's records are gone from the log; the user graph follows (`projected`: it has)."""
+
+    position: dict[str, int]
+    projected: bool
+
+
+class ProductAnswer(Struct, frozen=True, kw_only=True):
+    """All that the catalogue says about a product."""
+
+    product_id: str
+    title: str
+    brand: str
+    description: str
+    price_cents: int
+    currency: str
+    category_id: int | None
+    category: list[str]  # names from the department down
+    image_link: str
+    created_ms: int
+    attributes: dict[str, str]
+
+
 # ---- the event log -------------------------------------------------------------------------------------------------------------
 
 

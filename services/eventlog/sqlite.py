@@ -158,7 +158,7 @@ class SqliteReader:
 
     def read(self, after: int, limit: int, kinds: Sequence[RecordKind] | None = None) -> list[LogRecord]:
         where = "" if kinds is None else f" AND kind IN ({','.join('?' * len(kinds))})"
-        sql = f"SELECT offset, kind, ts_ms, user, payload FROM records WHERE offset > ?{where} ORDER BY offset LIMIT ?"  # noqa: S608 - question marks only
+        sql = f"SELECT offset, kind, ts_ms, user, payload FROM records WHERE offset > ?{where} ORDER BY offset LIMIT ?"
         return [LogRecord(*row) for row in self._select(sql, (after, *(kinds or ()), limit))]
 
     def end(self) -> int:

@@ -1,0 +1,1 @@
+"""The planner: public API, order of the path, budgets, fall-backs, events."""
