@@ -69,8 +69,8 @@ def index_terms(text: str, language: str) -> list[str]:
     return terms
 
 
-def query_terms(text: str, language: str) -> list[QueryTerm]:
-    """The distinct terms of a query in order, at most MAX_QUERY_TERMS; stop words count only when nothing else is left."""
+def query_terms(text: str, language: str, limit: int = MAX_QUERY_TERMS) -> list[QueryTerm]:
+    """The distinct terms of a query in order, at most `limit`; stop words count only when nothing else is left."""
     tokens = _COMPOUND.findall(fold(text[:MAX_QUERY_CHARS]))
     stop = _STOP_WORDS.get(language, frozenset())
     kept = [t for t in tokens if t not in stop] or tokens
@@ -79,7 +79,12 @@ def query_terms(text: str, language: str) -> list[QueryTerm]:
         word = _joined(token)
         term = stem(word, language)
         terms.setdefault(term, QueryTerm(term, tuple(stem(p, language) for p in _parts(token)), word))
-    return list(terms.values())[:MAX_QUERY_TERMS]
+    return list(terms.values())[:limit]
+
+
+def stop_words(language: str) -> frozenset[str]:
+    """Words that a query may contain without asking for them."""
+    return _STOP_WORDS.get(language, frozenset())
 
 
 @lru_cache(maxsize=262_144)
