@@ -9,10 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from services.catalogue import TIERS
 from services.contracts import Candidates, Category, Term
 from services.forward import (
     ASKED,
@@ -27,10 +29,9 @@ from services.forward import (
     B,
     Floats,
     ForwardIndex,
-    Rows,
-    below,
-    idf,
 )
+
+Numbers = npt.NDArray[np.uint32]
 
 __all__ = [
     "BM25",
@@ -60,9 +61,9 @@ ITEM_FEATURES = (
     "strict",
     "query_terms",
     "category_probability",  # of the predicted categories that the product is in
+    "price_position",  # among the candidates
     "price",  # against the catalogue's average, log
     "price_level",  # within its category
-    "price_position",  # among the candidates
     "clicks",  # against the catalogue's average, log; so are the next four
     "purchases",
     "click_rate",
@@ -83,10 +84,18 @@ _FORMULAS = 1
 """Raise it when a feature of the same name is computed in another way."""
 FEATURE_SCHEMA = hashlib.sha256(json.dumps([_FORMULAS, FEATURES]).encode()).hexdigest()[:16]
 
-_AT = {name: column for column, name in enumerate(ITEM_FEATURES)}
-_COVERED = {"title_coverage": TITLE, "brand_coverage": BRAND, "category_coverage": CATEGORY, "attributes_coverage": ATTRIBUTES}
+_COVERED = np.array([TITLE, BRAND, CATEGORY, ATTRIBUTES], np.uint8)[:, None, None]
 _OCCURS = 1 << 6  # beside the bits of parts: a phrase whose terms occur in different parts still occurs
-_IMPRESSIONS, _CLICKS, _PURCHASES, _SCORE = (POPULARITY.index(name) for name in ("impressions", "clicks", "purchases", "score"))
+_TIER_NUMBERS = np.arange(len(TIERS), dtype=np.uint8)[:, None]
+_column = ITEM_FEATURES.index
+_BM25, _BM25_SHARE, _TITLE_BM25, _TITLE_ASKED = _column("bm25"), _column("bm25_share"), _column("title_bm25"), _column("title_asked")
+_TITLE_EXACT, _MATCHED, _STRICT, _QUERY_TERMS = _column("title_exact"), _column("terms_matched"), _column("strict"), _column("query_terms")
+_CATEGORY, _PRICE_POSITION, _AGE = _column("category_probability"), _column("price_position"), _column("age")
+_RETRIEVAL_RANK = _column("retrieval_rank")
+_COVERAGE = slice(_column("title_coverage"), _column("attributes_coverage") + 1)
+_LASTING = slice(_column("price"), _column("popularity_score") + 1)
+_TIERS = slice(_column("tier_high"), _column("tier_low") + 1)
+_P_IMPRESSIONS, _P_CLICKS, _P_PURCHASES, _P_SCORE = (POPULARITY.index(name) for name in ("impressions", "clicks", "purchases", "score"))
 _DAY_MS = 86_400_000
 _CLICK_PRIOR, _PURCHASE_PRIOR = 50.0, 10.0  # impressions and clicks that an unseen product is credited with, at the average rate
 
@@ -100,23 +109,32 @@ def item_features(
     """
     numbers = candidates.numbers()
     n = len(numbers)
-    columns = np.zeros((len(ITEM_FEATURES), n), np.float32)
+    features = np.zeros((n, len(ITEM_FEATURES)), np.float32)
     if n == 0 or index.size == 0:
-        return columns.T.copy()
-    rows = np.minimum(numbers, index.size - 1).astype(np.intp)
+        return features
+    rows = np.minimum(numbers, np.uint32(index.size - 1))
+    columns = features.T
     if terms:
         _text(index, Query.of(index, terms), rows, columns)
-    columns[_AT["strict"]] = candidates.stricts() != 0
-    columns[_AT["query_terms"]] = np.log1p(len(terms)) - 1.0
-    for category in categories:
-        columns[_AT["category_probability"]] += np.float32(min(max(0.0, category.probability), 1.0)) * below(index, rows, category.id)
+    columns[_STRICT] = candidates.stricts() != 0
+    columns[_QUERY_TERMS] = np.log1p(len(terms)) - 1.0
+    columns[_CATEGORY] = _category_probability(index, categories, rows)
+    columns[_TIERS] = candidates.tiers() == _TIER_NUMBERS
+    columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + np.arange(n, dtype=np.float32))
     _product(index, rows, now_ms, columns)
-    columns[_AT["tier_high"] : _AT["tier_low"] + 1] = candidates.tiers() == np.arange(3, dtype=np.uint8)[:, None]
-    columns[_AT["retrieval_rank"]] = 10.0 / (10.0 + np.arange(n, dtype=np.float32))
     absent = (numbers >= index.size) | ~index.present[rows]
     if absent.any():
-        columns[:, absent] = 0.0
-    return np.ascontiguousarray(columns.T)
+        features[absent] = 0.0
+    return features
+
+
+def _category_probability(index: ForwardIndex, categories: Sequence[Category], rows: Numbers) -> Floats | float:
+    if not categories:
+        return 0.0
+    lines = index.category_lines[index.category_row[rows]]
+    probabilities = np.array([min(max(0.0, category.probability), 1.0) for category in categories], np.float32)
+    within: Floats = (lines[:, :, None] == np.array([category.id for category in categories], np.int32)).sum(axis=1) @ probabilities
+    return within
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------------------
@@ -124,102 +142,114 @@ def item_features(
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query's terms as ids of the index. `wanted` uint32[m] ascending; the others number its entries."""
+    """A query's terms as ids of the index; numbers in `own` and `synonyms` are places in `wanted`."""
 
-    wanted: npt.NDArray[np.uint32]
+    wanted: list[int]  # distinct term ids
     own: list[int]  # per term; -1: no product has it
-    synonyms: list[list[list[int]]]  # per term: phrases of which every term is in the catalogue
-    idf: npt.NDArray[np.float32]  # per term, of itself
+    synonyms: list[tuple[int, list[int]]]  # (term, phrase): only phrases of which every term is in the catalogue
+    idf: Floats  # per term, of itself
 
     @staticmethod
     def of(index: ForwardIndex, terms: Sequence[Term]) -> "Query":
         known = index.vocabulary
-        own = [known.get(term.text, -1) for term in terms]
-        phrases = [[[known.get(text, -1) for text in phrase] for phrase in term.synonyms if phrase] for term in terms]
-        phrases = [[phrase for phrase in alternatives if min(phrase) >= 0] for alternatives in phrases]
-        wanted = sorted({i for i in own if i >= 0}.union(i for alternatives in phrases for phrase in alternatives for i in phrase))
-        place = {term: i for i, term in enumerate(wanted)} | {-1: -1}
-        weights = idf(index.documents, [index.df[i] if i >= 0 else 0 for i in own])
-        numbered = [[[place[i] for i in phrase] for phrase in alternatives] for alternatives in phrases]
-        return Query(np.array(wanted, np.uint32), [place[i] for i in own], numbered, weights.astype(np.float32))
+        places: dict[int, int] = {}
+        ids = [known.get(term.text, -1) for term in terms]
+        own = [places.setdefault(i, len(places)) if i >= 0 else -1 for i in ids]
+        synonyms: list[tuple[int, list[int]]] = []
+        for number, term in enumerate(terms):
+            for phrase in term.synonyms:
+                found = [known[text] for text in phrase if text in known]
+                if found and len(found) == len(phrase):
+                    synonyms.append((number, [places.setdefault(i, len(places)) for i in found]))
+        return Query(list(places), own, synonyms, index.idf[ids])  # the idf at -1 is that of an unknown term
 
 
-def _text(index: ForwardIndex, query: Query, rows: Rows, columns: Floats) -> None:
+def _text(index: ForwardIndex, query: Query, rows: Numbers, columns: Floats) -> None:
     tf, fields = _occurrences(index, query.wanted, rows)
-    weight = (index.idf(query.wanted) * (K1 + 1)).astype(np.float32)
+    weight = index.idf[query.wanted] * np.float32(K1 + 1)
     length = index.doc_len[rows] * np.float32(K1 * B / index.average_length) + np.float32(K1 * (1 - B))
     scores, found = _per_term(query, np.asarray(weight[:, None] * tf / (tf + length), np.float32), fields)
     total = query.idf.sum()
     bm25 = scores.sum(axis=0)
-    columns[_AT["bm25"]] = np.arcsinh(bm25 / 8.0)
-    columns[_AT["bm25_share"]] = np.minimum(bm25 / (total * np.float32(K1 + 1)), 2.0)  # a rare synonym of a common term can pass 1
-    importance = query.idf / total
-    for name, bit in _COVERED.items():
-        columns[_AT[name]] = importance @ (found & np.uint8(bit) != 0)
-    title_length = index.title_len[rows] * np.float32(K1 * B / index.average_title) + np.float32(K1 * (1 - B))
-    columns[_AT["title_bm25"]] = columns[_AT["title_coverage"]] / (1.0 + title_length)
+    columns[_BM25] = np.arcsinh(bm25 / 8.0)
+    columns[_BM25_SHARE] = np.minimum(bm25 / (total * np.float32(K1 + 1)), 2.0)  # a rare synonym of a common term can pass 1
+    coverage = (query.idf / total) @ (found & _COVERED != 0).astype(np.float32)
+    columns[_COVERAGE] = coverage
+    columns[_TITLE_BM25] = coverage[0] / (index.title_len[rows] * np.float32(K1 * B / index.average_title) + np.float32(1 + K1 * (1 - B)))
     asked = (fields & np.uint8(ASKED) != 0).sum(axis=0)
     titles = index.title_asked[rows]
-    columns[_AT["title_asked"]] = asked / np.maximum(titles, 1)
-    columns[_AT["title_exact"]] = (asked == titles) & (titles > 0)
-    columns[_AT["terms_matched"]] = (found != 0).mean(axis=0)
+    columns[_TITLE_ASKED] = asked / np.maximum(titles, 1)
+    columns[_TITLE_EXACT] = (asked == titles) & (titles > 0)
+    columns[_MATCHED] = (found != 0).sum(axis=0) / len(query.own)
 
 
-def _occurrences(index: ForwardIndex, wanted: npt.NDArray[np.uint32], rows: Rows) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Frequency float32[m, n] and parts uint8[m, n] of m wanted terms in n rows."""
-    starts = index.indptr[rows]
-    lengths = index.indptr[rows + 1] - starts
-    ends = np.cumsum(lengths)
-    tf, fields = np.zeros((len(wanted), len(rows)), np.float32), np.zeros((len(wanted), len(rows)), np.uint8)
-    pairs = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
-    # A table of the terms' low bits finds the few pairs that matter in one pass, however many terms are wanted.
-    table = np.zeros(1 << 16, np.bool_)
-    table[wanted & 0xFFFF] = True
-    ids = index.term_ids[pairs]
-    hits = np.flatnonzero(table[ids & np.uint32(0xFFFF)])
-    place = np.searchsorted(wanted, ids[hits])
-    exact = wanted[np.minimum(place, max(0, len(wanted) - 1))] == ids[hits] if len(wanted) else np.zeros(0, np.bool_)
-    hits, place = hits[exact], place[exact]
-    row = np.searchsorted(ends, hits, side="right")
-    tf[place, row] = index.tf[pairs[hits]]
-    fields[place, row] = index.fields[pairs[hits]]
-    return tf, fields
+def _occurrences(index: ForwardIndex, wanted: list[int], rows: Numbers) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Frequencies and parts, uint8[m, n] each, of m wanted terms in n rows."""
+    at = np.empty((len(wanted), len(rows)), np.intp)
+    if at.size == 0:
+        return np.zeros(at.shape, np.uint8), np.zeros(at.shape, np.uint8)
+    terms = np.array(wanted)
+    starts, ends = index.posting_starts[terms], index.posting_starts[terms + 1]
+    for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        at[place] = index.posting_rows[start:end].searchsorted(rows)
+    at += starts[:, None]
+    np.minimum(at, ends[:, None] - 1, out=at)
+    occurs = index.posting_rows[at] == rows
+    return index.posting_tf[at] * occurs, index.posting_fields[at] * occurs
 
 
 def _per_term(query: Query, scores: Floats, fields: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.uint8]]:
     """Scores float32[t, n] and parts uint8[t, n] of the query's t terms, each the best (all) of itself and its synonyms."""
-    own = np.array(query.own, np.intp)
     n = scores.shape[1]
-    padded = np.vstack((scores, np.zeros((1, n), np.float32)))  # the last row stands for terms that no product has
-    parts = np.vstack((fields, np.zeros((1, n), np.uint8)))
-    best, found = padded[own], parts[own]
-    for term, alternatives in enumerate(query.synonyms):
-        for phrase in alternatives:
+    best = np.vstack((scores, np.zeros((1, n), np.float32)))[query.own]  # the last row stands for terms that no product has
+    found = np.vstack((fields, np.zeros((1, n), np.uint8)))[query.own]
+    for term, phrase in query.synonyms:
+        if len(phrase) == 1:
+            score, parts = scores[phrase[0]], fields[phrase[0]]
+        else:
             complete = (fields[phrase] != 0).all(axis=0)
-            best[term] = np.maximum(best[term], np.float32(SYNONYM) * scores[phrase].mean(axis=0) * complete)
-            found[term] |= np.bitwise_and.reduce(fields[phrase], axis=0) | complete.astype(np.uint8) * np.uint8(_OCCURS)
+            score = scores[phrase].mean(axis=0) * complete
+            parts = np.bitwise_and.reduce(fields[phrase], axis=0) | complete.astype(np.uint8) * np.uint8(_OCCURS)
+        best[term] = np.maximum(best[term], np.float32(SYNONYM) * score)
+        found[term] |= parts
     return best, found
 
 
 # ---- product -------------------------------------------------------------------------------------------------------------------
 
 
-def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats) -> None:
-    average = index.averages
-    prices = np.log1p(np.maximum(index.price_cents[rows], 0)).astype(np.float32)
-    columns[_AT["price"]] = (prices - np.float32(average.log_price)) / 1.5
-    columns[_AT["price_level"]] = (index.price_level[rows] - np.float32(2.0)) / 1.5
+_lasting: WeakKeyDictionary[ForwardIndex, Floats] = WeakKeyDictionary()
+
+
+def lasting(index: ForwardIndex) -> Floats:
+    """float32[size, 8]: what does not depend on the request, price to popularity_score, and the day of creation; made once per index.
+
+    A service calls it when it loads an index, so that no request waits for it.
+    """
+    if (known := _lasting.get(index)) is not None:
+        return known
+    average, popularity = index.averages, index.popularity.T
+    clicks, purchases = popularity[_P_CLICKS], popularity[_P_PURCHASES]
+    columns = (
+        (np.log1p(np.maximum(index.price_cents, 0)) - average.log_price) / 1.5,
+        (index.price_level - np.float32(2.0)) / 1.5,
+        0.5 * np.log((clicks + 1) / (average.clicks + 1)),
+        0.5 * np.log((purchases + 1) / (average.purchases + 1)),
+        _rate(clicks, popularity[_P_IMPRESSIONS], average.clicks, average.impressions, _CLICK_PRIOR),
+        _rate(purchases, clicks, average.purchases, average.clicks, _PURCHASE_PRIOR),
+        0.5 * np.arcsinh(popularity[_P_SCORE] / (average.score or 1.0)),
+        index.created_ms / _DAY_MS,
+    )
+    return _lasting.setdefault(index, np.stack(columns, axis=1).astype(np.float32))
+
+
+def _product(index: ForwardIndex, rows: Numbers, now_ms: int, columns: Floats) -> None:
+    known = lasting(index)[rows]
+    columns[_LASTING] = known[:, :-1].T
+    columns[_AGE] = np.minimum(np.log1p(np.maximum(np.float32(now_ms / _DAY_MS) - known[:, -1], 0.0)) / 2.0 - 2.0, 3.0)
+    prices = known[:, 0].copy()
     ordered = np.sort(prices)
-    columns[_AT["price_position"]] = (np.searchsorted(ordered, prices) + np.searchsorted(ordered, prices, side="right")) / len(rows) - 1.0
-    popularity = index.popularity[rows].T
-    clicks, purchases = popularity[_CLICKS], popularity[_PURCHASES]
-    columns[_AT["clicks"]] = 0.5 * np.log((clicks + 1) / (average.clicks + 1))
-    columns[_AT["purchases"]] = 0.5 * np.log((purchases + 1) / (average.purchases + 1))
-    columns[_AT["click_rate"]] = _rate(clicks, popularity[_IMPRESSIONS], average.clicks, average.impressions, _CLICK_PRIOR)
-    columns[_AT["purchase_rate"]] = _rate(purchases, clicks, average.purchases, average.clicks, _PURCHASE_PRIOR)
-    columns[_AT["popularity_score"]] = 0.5 * np.arcsinh(popularity[_SCORE] / (average.score or 1.0))
-    days = np.maximum(now_ms - index.created_ms[rows].astype(np.float64), 0.0) / _DAY_MS
-    columns[_AT["age"]] = np.minimum(np.log1p(days) / 2.0 - 2.0, 3.0)
+    columns[_PRICE_POSITION] = (ordered.searchsorted(prices) + ordered.searchsorted(prices, side="right")) / len(rows) - 1.0
 
 
 def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float, prior: float) -> Floats:
@@ -234,13 +264,15 @@ def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float
 class Binding:
     """One generation's products in terms of one release: what their properties are called in its vocabulary of A values.
 
-    `columns` int32[size, P]: per product and property the value, 0 where the release does not know it or the product has none.
+    `columns` int32[size, P]: per product and property the value, 0 where the release does not know it or the product has none;
+    `shares` float32[size]: 1 / number of known properties.
     """
 
     def __init__(self, index: ForwardIndex, vocabulary: list[str], property_vectors: Floats) -> None:
         numbers = {value: i for i, value in enumerate(vocabulary)}
         table = np.array([*(numbers.get(value, 0) for value in index.property_values), 0], np.int32)  # the last one is for -1, missing
         self.columns: npt.NDArray[np.int32] = table[index.property_ids]
+        self.shares = (1.0 / np.maximum((self.columns > 0).sum(axis=1), 1)).astype(np.float32)
         self.property_vectors: Floats = np.array(property_vectors, np.float32)
         self.property_vectors[0] = 0.0
 
@@ -251,8 +283,7 @@ class Binding:
     @cached_property
     def item_vectors(self) -> Floats:
         """float32[size, D]: the mean of the vectors of a product's known properties; zeros when there are none. Made when first asked for."""
-        known = np.maximum((self.columns > 0).sum(axis=1), 1).astype(np.float32)
-        return np.asarray(self.property_vectors[self.columns].sum(axis=1) / known[:, None], np.float32)
+        return np.asarray(self.property_vectors[self.columns].sum(axis=1) * self.shares[:, None], np.float32)
 
 
 def user_features(binding: Binding, product_no: npt.NDArray[np.uint32], scores: Floats, vector: Floats) -> npt.NDArray[np.float32]:
@@ -263,11 +294,13 @@ def user_features(binding: Binding, product_no: npt.NDArray[np.uint32], scores: 
     out = np.zeros((len(product_no), len(USER_FEATURES)), np.float32)
     if binding.size == 0 or len(product_no) == 0:
         return out
-    columns = binding.columns[np.minimum(product_no, binding.size - 1).astype(np.intp)]
-    columns *= (product_no < binding.size)[:, None]
-    known = columns > 0
-    out[:, : len(PROPERTIES)] = scores[columns] * known
+    rows = np.minimum(product_no, binding.size - 1).astype(np.intp)
+    columns = binding.columns.take(rows, axis=0)
+    known = scores.copy()
+    known[0] = 0.0
+    out[:, : len(PROPERTIES)] = known.take(columns)
     # The mean of dot products is the dot product with the mean: no table of item vectors is needed to serve.
-    liking = binding.property_vectors @ vector
-    out[:, len(PROPERTIES)] = (liking[columns] * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    out[:, len(PROPERTIES)] = (binding.property_vectors @ vector).take(columns).sum(axis=1) * binding.shares.take(rows)
+    if (absent := product_no >= binding.size).any():
+        out[absent] = 0.0
+    return out if np.isfinite(out).all() else np.nan_to_num(out, nan=0.0, posinf=0.0, neginf=0.0)
