@@ -1,0 +1,1 @@
+"""The searcher: tiers, facets and suggestions of one shop."""

@@ -1,0 +1,51 @@
+"""The searcher's composition root."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from searcher.index.port import TierIndex, TierUnavailable
+from searcher.index.tantivy import TantivyTier
+from searcher.part import FOLDER
+from searcher.retrieve import Part, open_part
+from searcher.routes import Routes
+from searcher.settings import SearcherSettings
+from services.app import Service
+from services.artifacts import Manifest, Served, Versions
+from services.catalogue import TIERS
+from services.errors import ConfigurationError
+from services.shop import home as default_home
+from services.shop import open_shop
+
+OpenTiers = Callable[[Path], Sequence[TierIndex]]
+"""Opens the tiers of a part, in the order of TIERS."""
+
+
+def open_tantivy(folder: Path) -> Sequence[TierIndex]:
+    """Raises ConfigurationError when one cannot be opened: a generation is served whole or not at all."""
+    try:
+        return [TantivyTier(name, folder / name) for name in TIERS]
+    except TierUnavailable as error:
+        raise ConfigurationError(f"{error}; run `aisle build`") from error
+
+
+def create(settings: SearcherSettings, home: Path | None = None, open_tiers: OpenTiers = open_tantivy) -> Service:
+    """The service over the shop's current generation and the one before. Raises ConfigurationError when the shop or its generation is not
+    usable; a shop without any generation starts, and is ready once there is one."""
+    shop = open_shop(settings.shop, home or default_home())
+    shop.info()
+    service = Service("searcher", settings, description="Tiers, facets and suggestions of one shop")
+
+    def load(folder: Path, manifest: Manifest) -> Part:
+        part = folder / FOLDER
+        return open_part(part, open_tiers(part), skip_high=settings.skip_high)
+
+    served = Served(Versions(shop.generations), load)
+
+    def refresh() -> None:
+        if (version := served.refresh()) is not None:
+            service.telemetry.set("aisle_version", version, "generation")
+
+    refresh()
+    service.background("refresh", refresh, settings.refresh_s)
+    Routes(service, served)
+    return service

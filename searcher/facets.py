@@ -1,0 +1,63 @@
+"""Facets: from names in a request to what is counted, and from the tiers' counts to the answer. Pure.
+
+A facet is counted over all products that match with every filter applied, also the one on its own field. `category` counts a product
+in its leaf and in every category above it. `price_cents` has ranges "min-max" in cents, inclusive, the last one "min-".
+Any other name is an attribute; one that no product has gives an empty list.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from searcher.index.port import Buckets, Counts, Values
+from searcher.query import ATTRIBUTE, BRAND, CATEGORY, PRICE
+from services.contracts import FacetCount
+from services.text import fold
+
+MAX_FACET_VALUES = 200
+"""Values of one facet in an answer: those with most products."""
+
+
+class FacetFields(Struct, frozen=True):
+    """What this generation can count: number of each attribute name (folded), lower edges of the price ranges in cents."""
+
+    attributes: Mapping[str, int]
+    price_edges: tuple[int, ...]
+
+    def questions(self, names: Sequence[str]) -> dict[str, Values | Buckets]:
+        """What to count for each name; names that nothing can be counted for are left out."""
+        asked = {name: self._question(name) for name in names}
+        return {name: question for name, question in asked.items() if question is not None}
+
+    def _question(self, name: str) -> Values | Buckets | None:
+        if name == "brand":
+            return Values(BRAND)
+        if name == "category":
+            return Values(CATEGORY)
+        if name == "price_cents":
+            return Buckets(PRICE, self.price_edges)
+        number = self.attributes.get(fold(name))
+        return None if number is None else Values(f"{ATTRIBUTE}.a{number}")
+
+
+def merge(names: Sequence[str], questions: Mapping[str, Values | Buckets], counts: Sequence[Counts]) -> dict[str, list[FacetCount]]:
+    """The answer for every name, most products first (price ranges: cheapest first); the counts come from disjoint sets of products."""
+    answer: dict[str, list[FacetCount]] = {name: [] for name in names}
+    for column, (name, question) in enumerate(questions.items()):
+        summed: dict[str, int] = {}
+        for part in counts:
+            for value, products in part.values[column].items():
+                summed[value] = summed.get(value, 0) + products
+        answer[name] = _ranges(question, summed) if isinstance(question, Buckets) else _values(summed)
+    return answer
+
+
+def _values(counts: Mapping[str, int]) -> list[FacetCount]:
+    best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [FacetCount(value, products) for value, products in best[:MAX_FACET_VALUES]]
+
+
+def _ranges(question: Buckets, counts: Mapping[str, int]) -> list[FacetCount]:
+    names = [*(f"{low}-{high - 1}" for low, high in pairwise(question.edges)), f"{question.edges[-1]}-"]
+    return [FacetCount(name, counts[str(i)]) for i, name in enumerate(names) if str(i) in counts]

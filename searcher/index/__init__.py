@@ -1,0 +1,1 @@
+"""The tier index: its port and its adapters."""

@@ -1,0 +1,200 @@
+"""Tiers in Tantivy: embedded, one index folder per tier, read through memory maps."""
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tantivy
+from tantivy import FieldType, Occur
+
+from searcher.index.port import Buckets, Counts, Hits, TierDocument, TierUnavailable, Values
+from searcher.query import (
+    ATTRIBUTE,
+    BRAND,
+    CATEGORY,
+    CREATED,
+    POPULARITY,
+    PRICE,
+    TEXT,
+    TIER,
+    Best,
+    Bool,
+    Constant,
+    Everything,
+    OneOf,
+    Order,
+    Query,
+    Range,
+    Term,
+    keyword,
+)
+from services.text import fold
+
+MAX_VALUES = 60_000
+"""Distinct values of one facet that are counted (Tantivy's own limit for a request is 65,000)."""
+_ENGINE_ERRORS = (ValueError, OSError, RuntimeError)
+_PRODUCT_NO, _BRAND_NAME, _VALUE = "product_no", "brand_name", "value"
+_MARK = "="
+"""Stands before every attribute value, or the engine would take those that look like dates for dates."""
+
+
+def schema() -> tantivy.Schema:
+    """The fields of searcher/query.py, and the fast ones that are only read: product_no, display values for facets."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field(TEXT, tokenizer_name="whitespace", index_option="freq")
+    for name in (BRAND, ATTRIBUTE):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in (CATEGORY, PRICE, TIER):
+        builder.add_integer_field(name, indexed=True, fast=True)
+    for name in (CREATED, _PRODUCT_NO):
+        builder.add_integer_field(name, fast=True)
+    builder.add_float_field(POPULARITY, fast=True)
+    builder.add_text_field(_BRAND_NAME, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_json_field(_VALUE, tokenizer_name="raw", index_option="basic", fast=True)
+    return builder.build()
+
+
+class TantivyTier:
+    """One tier, opened for reading; its methods may be called from several threads."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        try:
+            index = tantivy.Index.open(str(folder))
+            index.config_reader("manual", 0)  # a generation never changes: no thread that watches its folder
+            self._searcher: tantivy.Searcher | None = index.searcher()
+        except _ENGINE_ERRORS as error:
+            raise TierUnavailable(f"tier {name} cannot be opened in {folder}: {error}") from error
+        self._schema = index.schema
+
+    def search(self, query: Query, wanted: int, *, order: Order | None = None, count: bool = False) -> Hits:
+        searcher = self._open()
+        try:
+            translated = translate(self._schema, query)
+            if order is None:
+                result = searcher.search(translated, wanted, count=count)
+            else:
+                direction = tantivy.Order.Desc if order.descending else tantivy.Order.Asc
+                result = searcher.search(translated, wanted, count=count, order_by_field=order.field, order=direction)
+            hits = result.hits
+            numbers = searcher.fast_field_values(_PRODUCT_NO, [address for _, address in hits])
+        except _ENGINE_ERRORS as error:
+            raise TierUnavailable(f"tier {self.name}: {error}") from error
+        keys = np.fromiter((key for key, _ in hits), np.float64, len(hits))
+        total = result.count if count else None  # type: ignore[attr-defined]  # its stubs forget it
+        return Hits(np.array(numbers, np.uint32), keys, total)
+
+    def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
+        searcher = self._open()
+        asked = {"total": {"value_count": {"field": _PRODUCT_NO}}} | {str(i): _aggregation(w) for i, w in enumerate(wanted)}
+        try:
+            answer = searcher.aggregate(translate(self._schema, query), asked)
+        except _ENGINE_ERRORS as error:
+            raise TierUnavailable(f"tier {self.name}: {error}") from error
+        return Counts(int(answer["total"]["value"]), [_counted(w, answer[str(i)]["buckets"]) for i, w in enumerate(wanted)])
+
+    def ping(self) -> int:
+        return int(self._open().num_docs)
+
+    def close(self) -> None:
+        self._searcher = None
+
+    def _open(self) -> tantivy.Searcher:
+        if self._searcher is None:
+            raise TierUnavailable(f"tier {self.name} is closed")
+        return self._searcher
+
+
+def translate(schema: tantivy.Schema, query: Query) -> tantivy.Query:
+    """The query as Tantivy objects: nothing is ever parsed, so syntax characters are just characters."""
+    if isinstance(query, Term):
+        return _boosted(tantivy.Query.term_query(schema, TEXT, query.value, "freq"), query.boost)
+    if isinstance(query, Bool):
+        return _bool(schema, query)
+    if isinstance(query, Best):
+        return tantivy.Query.disjunction_max_query([translate(schema, q) for q in query.of])
+    if isinstance(query, Constant):
+        return tantivy.Query.const_score_query(translate(schema, query.query), query.score)
+    if isinstance(query, OneOf):
+        if len(query.values) == 1:
+            return _unscored(tantivy.Query.term_query(schema, query.field, query.values[0], "basic"))
+        return _unscored(tantivy.Query.term_set_query(schema, query.field, list(query.values)))
+    if isinstance(query, Range):
+        if query.min is None and query.max is None:
+            return _unscored(tantivy.Query.all_query())
+        return _unscored(tantivy.Query.range_query(schema, query.field, FieldType.Integer, query.min, query.max))
+    assert isinstance(query, Everything)
+    return _unscored(tantivy.Query.all_query())
+
+
+def _bool(schema: tantivy.Schema, query: Bool) -> tantivy.Query:
+    clauses = [(Occur.Must, translate(schema, q)) for q in query.must]
+    clauses += [(Occur.Must, _unscored(translate(schema, q))) for q in query.filter]
+    clauses += [(Occur.Should, translate(schema, q)) for q in query.should]
+    clauses += [(Occur.MustNot, translate(schema, q)) for q in query.must_not]
+    if len(clauses) == len(query.must_not):
+        clauses.append((Occur.Must, _unscored(tantivy.Query.all_query())))
+    if len(clauses) == 1 and query.minimum <= 1:
+        return _boosted(clauses[0][1], query.boost)  # bare, so that the engine may skip what cannot reach the top
+    return _boosted(tantivy.Query.boolean_query(clauses, query.minimum or None), query.boost)
+
+
+def _unscored(query: tantivy.Query) -> tantivy.Query:
+    return tantivy.Query.const_score_query(query, 0.0)
+
+
+def _boosted(query: tantivy.Query, boost: float) -> tantivy.Query:
+    return query if boost == 1.0 else tantivy.Query.boost_query(query, boost)
+
+
+def _aggregation(wanted: Values | Buckets) -> dict[str, object]:
+    if isinstance(wanted, Values):
+        field = _BRAND_NAME if wanted.field == BRAND else wanted.field.replace(f"{ATTRIBUTE}.", f"{_VALUE}.")
+        return {"terms": {"field": field, "size": MAX_VALUES, "segment_size": MAX_VALUES}}
+    edges = wanted.edges
+    ranges = [{"from": low, "to": high, "key": str(i)} for i, (low, high) in enumerate(pairwise(edges))]
+    return {"range": {"field": wanted.field, "ranges": [*ranges, {"from": edges[-1], "key": str(len(edges) - 1)}]}}
+
+
+def _counted(wanted: Values | Buckets, buckets: Iterable[dict[str, Any]]) -> dict[str, int]:
+    counts = {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets if bucket["doc_count"]}
+    if isinstance(wanted, Buckets):
+        return {key: n for key, n in counts.items() if key.isdecimal()}  # the engine adds a bucket below the first edge
+    if wanted.field.startswith(ATTRIBUTE):
+        return {key.removeprefix(_MARK): n for key, n in counts.items()}
+    return counts
+
+
+class TantivyWriter:
+    """Writes one tier; products must come in ascending product_no (ties of a sort are kept in that order)."""
+
+    def __init__(self, folder: Path, *, memory_bytes: int) -> None:
+        folder.mkdir(parents=True)
+        self._schema = schema()
+        self._index = tantivy.Index(self._schema, path=os.fspath(folder), reuse=False)
+        self._writer = self._index.writer(memory_bytes, 1)  # one thread: one segment, or few, and the order kept
+
+    def add(self, product: TierDocument) -> None:
+        document = tantivy.Document()
+        document.add_text(TEXT, product.text)
+        document.add_integer(_PRODUCT_NO, product.product_no)
+        document.add_integer(PRICE, product.price_cents)
+        document.add_integer(CREATED, product.created_ms)
+        document.add_integer(TIER, product.tier)
+        document.add_float(POPULARITY, product.popularity)
+        for category_id in product.category_ids:
+            document.add_integer(CATEGORY, category_id)
+        if product.brand:
+            document.add_text(BRAND, fold(product.brand))
+            document.add_text(_BRAND_NAME, product.brand)
+        for value in product.attributes:
+            document.add_text(ATTRIBUTE, keyword(value.name, value.value))
+        document.add_json(_VALUE, {f"a{v.number}": _MARK + v.value for v in product.attributes})
+        self._writer.add_document(document)
+
+    def finish(self) -> None:
+        self._writer.commit()
+        self._writer.wait_merging_threads()

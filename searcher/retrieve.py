@@ -1,0 +1,74 @@
+"""One retrieval over one generation: the walk, the facets, the answer. Blocking, so the routes run it in the thread pool."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from searcher import part, plan, suggest
+from searcher.facets import FacetFields, merge
+from searcher.index.port import TierIndex
+from searcher.plan import Level
+from searcher.suggest import Suggester
+from searcher.walk import Layout, Walk
+from services.catalogue import TIERS
+from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Total
+from services.errors import InvalidRequest
+
+MAX_WANTED = 10_000
+log = logging.getLogger("aisle.searcher")
+
+
+class Observer(Protocol):
+    """Told of everything that takes time, as context managers around it."""
+
+    def search(self, tier: str, level: Level) -> AbstractContextManager[None]: ...
+    def stage(self, name: str) -> AbstractContextManager[None]: ...
+
+
+class Part(Struct, frozen=True):
+    """What the searcher serves of one generation; `indexes` in the order of TIERS."""
+
+    indexes: Sequence[TierIndex]
+    layout: Layout
+    fields: FacetFields
+    suggester: Suggester
+
+    def index(self, tier: str) -> TierIndex:
+        return self.indexes[TIERS.index(tier)]
+
+
+def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool) -> Part:
+    """The part in this folder with its opened tiers. Raises ConfigurationError for one that this code cannot serve."""
+    info = part.read(folder)
+    fields = FacetFields({name: number for number, name in enumerate(info.attributes)}, tuple(info.price_edges))
+    return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"))
+
+
+def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: Observer) -> RetrieveAnswer:
+    """Raises InvalidRequest for a `wanted` out of bounds, Unavailable when no tier answers."""
+    if not 1 <= request.wanted <= MAX_WANTED:
+        raise InvalidRequest(f"wanted is {request.wanted}", field="wanted", accepted=f"1 to {MAX_WANTED}")
+    levels, order = plan.levels(request), plan.order(request)
+    walk = Walk(served.indexes, served.layout, observer.search)
+    if order is None or request.sort == "relevance":
+        found = walk.relevance(levels, request.wanted, order)
+    else:
+        found = walk.sorted(levels, request.wanted, order)
+    facets: dict[str, list[FacetCount]] = {}
+    total = found.total
+    if request.facets:
+        with observer.stage("facets"):
+            facets, total = _facets(served, walk, found.level, request.facets)
+    for reason in walk.failed.values():
+        log.warning("left out: %s", reason)
+    return RetrieveAnswer(generation, found.candidates, found.tiers, total, facets, [TIERS[tier] for tier in sorted(walk.failed)])
+
+
+def _facets(served: Part, walk: Walk, level: Level, names: list[str]) -> tuple[dict[str, list[FacetCount]], Total]:
+    questions = served.fields.questions(names)
+    counts, total = walk.facets(level, list(questions.values()))
+    return merge(names, questions, counts), total
