@@ -6,6 +6,7 @@ network can read it. Text features use catalogue-wide statistics, never those of
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from services.forward import (
     B,
     Floats,
     ForwardIndex,
+    category_probability,
 )
 
 Numbers = npt.NDArray[np.uint32]
@@ -43,6 +45,7 @@ __all__ = [
     "STRICT",
     "USER_FEATURES",
     "Binding",
+    "absent",
     "item_features",
     "user_features",
 ]
@@ -117,24 +120,22 @@ def item_features(
     if terms:
         _text(index, Query.of(index, terms), rows, columns)
     columns[_STRICT] = candidates.stricts() != 0
-    columns[_QUERY_TERMS] = np.log1p(len(terms)) - 1.0
-    columns[_CATEGORY] = _category_probability(index, categories, rows)
+    columns[_QUERY_TERMS] = math.log1p(len(terms)) - 1.0
+    if categories:
+        columns[_CATEGORY] = category_probability(index, categories, rows)
     columns[_TIERS] = candidates.tiers() == _TIER_NUMBERS
     columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + np.arange(n, dtype=np.float32))
     _product(index, rows, now_ms, columns)
-    absent = (numbers >= index.size) | ~index.present[rows]
-    if absent.any():
-        features[absent] = 0.0
+    if (missing := absent(index, numbers)).any():
+        features[missing] = 0.0
     return features
 
 
-def _category_probability(index: ForwardIndex, categories: Sequence[Category], rows: Numbers) -> Floats | float:
-    if not categories:
-        return 0.0
-    lines = index.category_lines[index.category_row[rows]]
-    probabilities = np.array([min(max(0.0, category.probability), 1.0) for category in categories], np.float32)
-    within: Floats = (lines[:, :, None] == np.array([category.id for category in categories], np.int32)).sum(axis=1) @ probabilities
-    return within
+def absent(index: ForwardIndex, product_no: Numbers) -> npt.NDArray[np.bool_]:
+    """bool[n]: which products the index does not have (a generation may have lost what an earlier one found)."""
+    if index.size == 0:
+        return np.ones(len(product_no), np.bool_)
+    return (product_no >= index.size) | ~index.present[np.minimum(product_no, index.size - 1)]
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------------------
