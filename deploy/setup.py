@@ -13,6 +13,8 @@ from deploy.state import Identity
 from deploy.supervisor import last_lines
 from services.artifacts import Versions
 from services.errors import ConfigurationError
+from services.eventlog.bulk import BulkLoader
+from services.eventlog.sqlite import SqliteReader
 from services.shop import Shop
 
 DEMO = "demo"
@@ -31,25 +33,31 @@ class Step:
 class Have:
     """What is there of a shop (see `look`)."""
 
-    shop: bool
-    world: bool
-    logs: bool
-    generation: bool
-    release: bool
+    world: bool = False
+    history: bool = False
+    """The world's history is in the log, all of it."""
+    logs: bool = False
+    """There are records in the log, whoever wrote them."""
+    generation: bool = False
+    release: bool = False
 
 
 def look(shop: Shop) -> Have:
     return Have(
-        shop=shop.info_file.is_file(),
-        world=(shop.world / "COMPLETE").is_file(),
-        logs=log_is_complete(shop),
+        world=(shop.world / "history").is_dir(),
+        history=history_is_loaded(shop),
+        logs=SqliteReader(shop.log_file).end() > 0,
         generation=Versions(shop.generations).current() is not None,
         release=Versions(shop.releases).current() is not None,
     )
 
 
-def log_is_complete(shop: Shop) -> bool:
-    return shop.log_file.is_file()
+def history_is_loaded(shop: Shop) -> bool:
+    if not shop.log_file.is_file():
+        return False
+    with BulkLoader(shop.log_file) as loader:
+        progress = loader.progress()
+    return progress is not None and progress.complete
 
 
 def steps_to_serve(shop: Shop, have: Have) -> list[Step]:
@@ -58,7 +66,7 @@ def steps_to_serve(shop: Shop, have: Have) -> list[Step]:
     steps = []
     if is_world and not have.world:
         steps.append(world(shop))
-    if is_world and not have.logs:
+    if is_world and not have.history:
         steps.append(module("history", "history into the event log", "planner.ingest", str(shop.root), str(shop.world / "history")))
     if not have.generation:
         steps.append(build(shop))

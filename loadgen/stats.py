@@ -1,0 +1,131 @@
+"""Distributions of times in bounded memory, and the table of stages that they make. Pure."""
+
+import math
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from loadgen.stages import Waterfall, busy, critical_path
+
+_STEP = math.log(1.01)
+_LEAST_MS = 1e-4
+
+AI_STAGES = (
+    "analyse.category",
+    "analyse.spell",
+    "preferences.encode",
+    "preferences.preference",
+    "preferences.infer",
+    "rank.score",
+    "rank.model",
+)
+"""Stages in which a learned model works; a stage belongs to one when its name is it or continues it with a dot or colon."""
+
+
+class Distribution:
+    """Times in milliseconds in buckets 1 % wide: mean and extremes are exact, quantiles within 1 %."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum_ms = 0.0
+        self.max_ms = 0.0
+        self._buckets: dict[int, int] = {}
+
+    def add(self, ms: float) -> None:
+        self.count += 1
+        self.sum_ms += ms
+        self.max_ms = max(self.max_ms, ms)
+        bucket = math.floor(math.log(max(ms, _LEAST_MS)) / _STEP)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    @property
+    def mean_ms(self) -> float:
+        return self.sum_ms / self.count if self.count else 0.0
+
+    def quantile_ms(self, q: float) -> float:
+        """The time that a share `q` of all did not exceed; 0 when there is none."""
+        wanted, seen = q * self.count, 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= wanted:
+                return min(math.exp((bucket + 0.5) * _STEP), self.max_ms)
+        return 0.0
+
+
+class Times(Struct, frozen=True):
+    """A distribution, summed up."""
+
+    count: int
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+def times(distribution: Distribution) -> Times:
+    p50, p90, p99 = (round(distribution.quantile_ms(q), 3) for q in (0.5, 0.9, 0.99))
+    return Times(distribution.count, round(distribution.mean_ms, 3), p50, p90, p99, round(distribution.max_ms, 3))
+
+
+class StageRow(Struct, frozen=True):
+    """One stage: how long it was busy when it ran, in which share of requests it ran, its share of the critical path of all time."""
+
+    stage: str
+    ai: bool
+    requests: float
+    busy: Times
+    critical_share: float
+
+
+class Share(Struct, frozen=True):
+    """AI stages against all others: mean busy milliseconds per request, and share of the critical path."""
+
+    busy_ms: float
+    critical_share: float
+
+
+class StageReport(Struct, frozen=True):
+    requests: int
+    rows: list[StageRow]
+    ai: Share
+    other: Share
+
+
+class StageTable:
+    """Collects the waterfalls of answers."""
+
+    def __init__(self) -> None:
+        self._busy: dict[str, Distribution] = {}
+        self._critical: dict[str, float] = {}
+        self._total_ms = 0.0
+        self._requests = 0
+
+    def add(self, waterfall: Waterfall) -> None:
+        self._requests += 1
+        self._total_ms += waterfall.total_ms
+        for stage, ms in busy(waterfall).items():
+            self._busy.setdefault(stage, Distribution()).add(ms)
+        for stage, ms in critical_path(waterfall).items():
+            self._critical[stage] = self._critical.get(stage, 0.0) + ms
+
+    def report(self) -> StageReport:
+        """Rows by their share of the critical path, largest first."""
+        names = sorted({*self._busy, *self._critical}, key=lambda n: -self._critical.get(n, 0.0))
+        rows = [self._row(name) for name in names]
+        return StageReport(self._requests, rows, self._share(r for r in rows if r.ai), self._share(r for r in rows if not r.ai))
+
+    def _row(self, name: str) -> StageRow:
+        distribution = self._busy.get(name, Distribution())
+        share = distribution.count / self._requests if self._requests else 0.0
+        critical = self._critical.get(name, 0.0) / self._total_ms if self._total_ms else 0.0
+        return StageRow(name, is_ai(name), round(share, 4), times(distribution), critical)
+
+    def _share(self, rows: Iterable[StageRow]) -> Share:
+        chosen = list(rows)
+        sum_ms = sum(self._busy[r.stage].sum_ms for r in chosen if r.stage in self._busy)
+        return Share(round(sum_ms / max(1, self._requests), 3), sum(r.critical_share for r in chosen))
+
+
+def is_ai(stage: str) -> bool:
+    return any(stage == name or stage.startswith((f"{name}.", f"{name}:")) for name in AI_STAGES)
