@@ -1,0 +1,1 @@
+"""Recommender: what a query means (spelling, synonyms, categories) and what its user prefers (user graph, preference model)."""

@@ -1,0 +1,33 @@
+"""Every Cypher text that is the same for each database that speaks it. Keep to what Ladybug and Neo4j both accept.
+
+Edges carry `kind`, because reading an edge's type is `label(e)` in one and `type(e)` in the other. Order and limit stand in the last
+RETURN, with a literal limit: Ladybug 0.22 ignores an ORDER BY before `WITH ... LIMIT ... RETURN collect()`, and plans a limit that is
+a parameter at twice the cost.
+"""
+
+from services.contracts import EventKind
+
+EDGES: dict[EventKind, str] = {"view": "VIEWED", "click": "CLICKED", "cart": "CARTED", "purchase": "BOUGHT"}
+_ANY = "|".join(EDGES.values())
+
+POSITION = "MATCH (p:Position {`partition`: $partition}) RETURN p.`offset`"
+SET_POSITION = "MERGE (p:Position {`partition`: $partition}) SET p.`offset` = $offset"
+FORGET = "MATCH (u:User {key: $user}) DETACH DELETE u"
+USERS = "MATCH (u:User) RETURN count(u)"
+PRODUCTS = "MATCH (p:Product) RETURN p.no"
+
+
+def recent(limit: int) -> str:
+    """Rows (event_id, kind, ts, product number) of `$user`, newest first."""
+    return (
+        f"MATCH (u:User {{key: $user}})-[e:{_ANY}]->(p:Product) "
+        f"RETURN e.event_id AS id, e.kind AS kind, e.ts AS ts, p.no AS no ORDER BY ts DESC, id DESC LIMIT {int(limit)}"
+    )
+
+
+def project(kind: EventKind) -> str:
+    """Edges of one kind from `$rows` of {user, no, event_id, ts}; an edge that is there stays as it is."""
+    return (
+        "UNWIND $rows AS row MERGE (u:User {key: row.user}) WITH row, u MATCH (p:Product {no: row.no}) "
+        f"MERGE (u)-[e:{EDGES[kind]} {{event_id: row.event_id}}]->(p) ON CREATE SET e.kind = '{kind}', e.ts = row.ts"
+    )

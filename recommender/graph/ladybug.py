@@ -1,0 +1,276 @@
+"""The user graph in Ladybug, an embedded graph database: one process opens it, one thread writes, readers see whole transactions."""
+
+import contextlib
+import queue
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import ladybug
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recommender.graph import cypher
+from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected
+from services.contracts import EventKind, UserEvent
+from services.errors import ConfigurationError, Unavailable
+from services.eventlog.port import PARTITION
+
+SCHEMA = (
+    "CREATE NODE TABLE IF NOT EXISTS User(key STRING PRIMARY KEY)",
+    "CREATE NODE TABLE IF NOT EXISTS Product(no INT64 PRIMARY KEY)",
+    "CREATE NODE TABLE IF NOT EXISTS Category(id INT64 PRIMARY KEY)",
+    "CREATE NODE TABLE IF NOT EXISTS Brand(name STRING PRIMARY KEY)",
+    "CREATE NODE TABLE IF NOT EXISTS Position(`partition` STRING PRIMARY KEY, `offset` INT64)",
+    *(
+        f"CREATE REL TABLE IF NOT EXISTS {edge}(FROM User TO Product, event_id STRING, kind STRING, ts INT64)"
+        for edge in cypher.EDGES.values()
+    ),
+    "CREATE REL TABLE IF NOT EXISTS `IN`(FROM Product TO Category)",
+    "CREATE REL TABLE IF NOT EXISTS `OF`(FROM Product TO Brand)",
+)
+CATALOGUE = "catalogue"
+"""A Position of its own: the generation whose products are loaded."""
+BULK = 5_000
+"""An empty graph takes at least so many changes by COPY (4 microseconds each) instead of row by row (60)."""
+BATCH = 500
+"""Changes in one transaction otherwise."""
+BUFFER_POOL_BYTES = 256 * 2**20
+
+
+class LadybugGraph:
+    """`readers` connections are shared by the threads that read; one more writes."""
+
+    def __init__(self, folder: Path, *, readers: int = 4) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._database = ladybug.Database(folder / "user.lbug", buffer_pool_size=BUFFER_POOL_BYTES, max_num_threads=2)
+            self._writer = ladybug.Connection(self._database, num_threads=1)
+            for statement in SCHEMA:
+                self._writer.execute(statement)
+        except (RuntimeError, OSError) as error:
+            raise ConfigurationError(
+                f"the user graph in {folder} cannot be opened ({error}); if no other recommender has it open, remove the folder: "
+                "it is made again from the event log"
+            ) from None
+        self._readers: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(readers):
+            self._readers.put(ladybug.Connection(self._database, num_threads=1))
+        self._writing = threading.Lock()
+        self._known = self._product_mask()
+        self._position = self._offset(PARTITION)
+
+    def recent(self, user: str, limit: int) -> list[UserEvent]:
+        connection = self._readers.get()
+        try:
+            rows = list(connection.execute(cypher.recent(limit), {"user": user}))
+        except RuntimeError as error:
+            raise Unavailable(f"the user graph cannot be read: {error}") from None
+        finally:
+            self._readers.put(connection)
+        return [UserEvent(event_id, kind, no, ts) for event_id, kind, ts, no in reversed(rows)]
+
+    def load(self, catalogue: GraphCatalogue) -> None:
+        with self._write():
+            if self._offset(CATALOGUE) != catalogue.generation:
+                self._load(catalogue)
+                self._set_position(CATALOGUE, catalogue.generation)  # last: a load that was cut short is done again
+            self._known = self._product_mask()
+
+    def project(self, changes: Iterable[Change], position: int) -> Projected:
+        with self._write():
+            fresh: Iterator[Change] = (change for change in changes if change.offset > self._position)
+            head = list(islice(fresh, BULK))
+            if self._position == 0 and len(head) == BULK:
+                return self._fill(chain(head, fresh), position)
+            done, fresh = Projected(), chain(head, fresh)
+            while batch := list(islice(fresh, BATCH)):
+                done += self._apply(batch, batch[-1].offset if len(batch) == BATCH else position)
+            if position > self._position:
+                self._set_position(PARTITION, position)
+                self._position = position
+            return done
+
+    def position(self) -> int:
+        return self._position
+
+    def ping(self) -> None:
+        self.recent("", 1)
+
+    def close(self) -> None:
+        with self._writing:
+            while not self._readers.empty():
+                self._readers.get().close()
+            self._writer.close()
+            self._database.close()
+
+    # ---- row by row ----
+
+    def _apply(self, batch: Sequence[Change], position: int) -> Projected:
+        """One transaction. A user who is forgotten at the end of the batch loses what came before it, in the graph and in the batch."""
+        forgotten = {change.user: change.offset for change in batch if isinstance(change, Forgotten)}
+        behaved = [c for c in batch if isinstance(c, Behaved) and c.offset > forgotten.get(c.user, 0)]
+        known = [c for c in behaved if self._is_known(c.product_no)]
+        with self._transaction():
+            for user in forgotten:
+                self._writer.execute(cypher.FORGET, {"user": user})
+            for kind in cypher.EDGES:
+                rows = [{"user": c.user, "no": c.product_no, "event_id": c.event_id, "ts": c.ts_ms} for c in known if c.kind == kind]
+                if rows:
+                    self._writer.execute(cypher.project(kind), {"rows": rows})
+            self._set_position(PARTITION, position)
+        self._position = position
+        return Projected(len(known), len(behaved) - len(known), len(forgotten))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # some errors have already rolled back
+                self._writer.execute("ROLLBACK")
+            raise
+
+    # ---- in bulk ----
+
+    def _fill(self, changes: Iterable[Change], position: int) -> Projected:
+        """COPY into a graph without users. Not one transaction (rolling back a COPY crashes Ladybug 0.22): the position is set last, and
+        what an interrupted fill has left is removed first."""
+        if self._rows(cypher.USERS)[0][0]:
+            self._writer.execute("MATCH (u:User) DETACH DELETE u")
+        columns = _Columns()
+        for change in changes:
+            columns.add(change)
+        edges, behaviours, skipped = columns.edges(self._known)
+        users = pc.unique(pa.chunked_array([table["user"].combine_chunks() for table in edges.values()], pa.string()))
+        if len(users):
+            self._copy("User", pa.table({"key": users}))
+        for kind, table in edges.items():
+            if len(table):
+                self._copy(cypher.EDGES[kind], table)
+        self._set_position(PARTITION, position)
+        self._position = position
+        return Projected(behaviours, skipped, len(columns.forgotten))
+
+    def _load(self, catalogue: GraphCatalogue) -> None:
+        new = np.setdiff1d(catalogue.product_no, np.flatnonzero(self._known))
+        in_category, has_brand = catalogue.category_id >= 0, np.array([bool(b) for b in catalogue.brand], np.bool_)
+        brand = pa.array(catalogue.brand, pa.string()).filter(pa.array(has_brand))
+        for edge in ("IN", "OF"):
+            self._writer.execute(f"MATCH (:Product)-[e:`{edge}`]->() DELETE e")
+        for node in ("Category", "Brand"):
+            self._writer.execute(f"MATCH (n:{node}) DELETE n")
+        self._copy("Product", pa.table({"no": new}))
+        self._copy("Category", pa.table({"id": np.unique(catalogue.category_id[in_category])}))
+        self._copy("Brand", pa.table({"name": brand.unique()}))
+        self._copy("`IN`", pa.table({"from": catalogue.product_no[in_category], "to": catalogue.category_id[in_category]}))
+        self._copy("`OF`", pa.table({"from": catalogue.product_no[has_brand], "to": brand}))
+
+    def _copy(self, table: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._writer.execute(f"COPY {table} FROM $rows", {"rows": rows})
+
+    # ---- both ----
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[None]:
+        with self._writing:
+            try:
+                yield
+            except RuntimeError as error:
+                raise Unavailable(f"the user graph cannot be written: {error}") from None
+
+    def _rows(self, text: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        return list(self._writer.execute(text, parameters))
+
+    def _offset(self, partition: str) -> int:
+        rows = self._rows(cypher.POSITION, {"partition": partition})
+        return int(rows[0][0]) if rows else 0
+
+    def _set_position(self, partition: str, offset: int) -> None:
+        self._writer.execute(cypher.SET_POSITION, {"partition": partition, "offset": offset})
+
+    def _product_mask(self) -> npt.NDArray[np.bool_]:
+        """bool[largest product_no + 1]: the products that the graph has."""
+        numbers = np.array([row[0] for row in self._rows(cypher.PRODUCTS)], np.int64)
+        mask = np.zeros(int(numbers.max()) + 1 if len(numbers) else 0, np.bool_)
+        mask[numbers] = True
+        return mask
+
+    def _is_known(self, product_no: int) -> bool:
+        return product_no < len(self._known) and bool(self._known[product_no])
+
+
+class _Columns:
+    """Changes on their way into COPY: compact, because a first fill reads the whole log."""
+
+    def __init__(self) -> None:
+        self.forgotten: dict[str, int] = {}
+        self._rows: dict[EventKind, list[pa.Table]] = {kind: [] for kind in cypher.EDGES}
+        self._pending: list[Behaved] = []
+
+    def add(self, change: Change) -> None:
+        if isinstance(change, Forgotten):
+            self.forgotten[change.user] = change.offset
+            return
+        self._pending.append(change)
+        if len(self._pending) == 20_000:
+            self._flush()
+
+    def edges(self, known: npt.NDArray[np.bool_]) -> tuple[dict[EventKind, pa.Table], int, int]:
+        """Per kind the rows of the edge table (from user, to product first), and how many behaviours were taken and skipped."""
+        self._flush()
+        tables, taken, skipped = {}, 0, 0
+        for kind, parts in self._rows.items():
+            rows = self._without_forgotten(pa.concat_tables(parts) if parts else _table([]))
+            numbers = rows["no"].to_numpy()
+            mask = (numbers < len(known)) & np.append(known, False)[np.minimum(numbers, len(known))]
+            rows = rows.filter(pa.array(mask))
+            taken, skipped = taken + len(rows), skipped + int((~mask).sum())
+            first = rows.group_by(["user", "no", "event_id"], use_threads=False).aggregate([("ts", "first")])
+            constant = pa.array([kind] * len(first), pa.string())
+            tables[kind] = pa.table(
+                {"user": first["user"], "no": first["no"], "event_id": first["event_id"], "kind": constant, "ts": first["ts_first"]}
+            )
+        return tables, taken, skipped
+
+    def _without_forgotten(self, rows: pa.Table) -> pa.Table:
+        for user, offset in self.forgotten.items():
+            rows = rows.filter(~((pc.field("user") == user) & (pc.field("offset") < offset)))
+        return rows
+
+    def _flush(self) -> None:
+        for kind, parts in self._rows.items():
+            if rows := [c for c in self._pending if c.kind == kind]:
+                parts.append(_table(rows))
+        self._pending = []
+
+
+def _table(rows: Sequence[Behaved]) -> pa.Table:
+    return pa.table(
+        {
+            "offset": pa.array([c.offset for c in rows], pa.int64()),
+            "user": pa.array([c.user for c in rows], pa.string()),
+            "no": pa.array([c.product_no for c in rows], pa.int64()),
+            "event_id": pa.array([c.event_id for c in rows], pa.string()),
+            "ts": pa.array([c.ts_ms for c in rows], pa.int64()),
+        }
+    )
+
+
+def open_graph(folder: Path, log_end: int, *, readers: int = 4) -> LadybugGraph:
+    """The graph of a log that ends at `log_end`. One that is ahead of its log was made from another log: it is made anew."""
+    graph = LadybugGraph(folder, readers=readers)
+    if graph.position() <= log_end:
+        return graph
+    graph.close()
+    shutil.rmtree(folder)
+    return LadybugGraph(folder, readers=readers)

@@ -1,0 +1,174 @@
+"""Spelling: which words of a query are meant differently. Pure: vocabulary in, corrections out.
+
+The known-word check comes first and settles most queries; only unknown words reach SymSpell (symmetric deletes, Damerau-Levenshtein).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from symspellpy import SymSpell, Verbosity
+
+from services.catalogue import Categories, Product
+from services.text import MAX_TERM_CHARS, fold, stem, stop_words, words
+
+MAX_DISTANCE = 2
+SHORT_WORD = 4
+"""Words of at most so many letters are corrected by one edit only."""
+SHORTEST_WORD = 3
+MAX_UNKNOWN = 8
+"""Unknown words that are looked up per query: bounds what a hostile query costs."""
+MIN_QUERY_SUPPORT = 5
+"""Clicked searches before a word that the catalogue does not have counts as a word."""
+TYPO_RATIO = 10
+"""... and it is taken for a typo all the same when a word one edit away is so many times as frequent."""
+_SEPARATORS = re.compile(r"[-./&+'’]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Folded words with their frequency. Frequency 0: known (only a description has it), but nothing is corrected to it."""
+
+    counts: dict[str, int]
+
+    def dumps(self) -> bytes:
+        """One `word<TAB>frequency` per line, sorted by word."""
+        return "".join(f"{word}\t{count}\n" for word, count in sorted(self.counts.items())).encode()
+
+    @staticmethod
+    def loads(data: bytes) -> "Vocabulary":
+        rows = (line.split("\t") for line in data.decode().splitlines())
+        return Vocabulary({word: int(count) for word, count in rows})
+
+
+def catalogue_words(products: Iterable[Product], categories: Categories, searchable: Sequence[str] | None) -> Counter[str]:
+    """Frequency (in products) of the words of title, brand, category names and searched attributes; words of descriptions alone have 0."""
+    counts: Counter[str] = Counter()
+    described: set[str] = set()
+    for product in products:
+        attributes = [value for name, value in product.attributes.items() if searchable is None or name in searchable]
+        text = " ".join([product.title, product.brand, *categories.path(product.category_id), *attributes])
+        counts.update(_with_parts(text))
+        described |= _with_parts(product.description)
+    for word in described:
+        counts.setdefault(word, 0)
+    return counts
+
+
+def query_words(texts: Iterable[str]) -> Counter[str]:
+    """Frequency of words in searches that got clicks."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(_with_parts(text))
+    return counts
+
+
+def build_vocabulary(catalogue: Counter[str], queries: Counter[str]) -> Vocabulary:
+    """Catalogue and query words together. A word that only queries have needs support, and must not look like a typo of a frequent one."""
+    counts = {word: count + queries[word] if count else 0 for word, count in catalogue.items() if len(word) <= MAX_TERM_CHARS}
+    near = _lookup(counts, 1)
+    for word, count in queries.items():
+        if word in counts or count < MIN_QUERY_SUPPORT or not word.isalpha() or len(word) < SHORTEST_WORD:
+            continue
+        if not any(s.count >= TYPO_RATIO * count for s in near.lookup(word, Verbosity.ALL, max_edit_distance=1)):
+            counts[word] = count
+    return Vocabulary(counts)
+
+
+class Speller:
+    """Corrects words with one vocabulary. Calls are independent and may come from several threads."""
+
+    def __init__(self, vocabulary: Vocabulary, language: str) -> None:
+        self._language, self._counts = language, vocabulary.counts
+        self._stems = {stem(word, language) for word in vocabulary.counts} | {stem(word, language) for word in stop_words(language)}
+        self._symspell = _lookup(vocabulary.counts, MAX_DISTANCE)
+
+    def knows(self, word: str) -> bool:
+        """True for words that are never changed: known ones (another inflection counts), short ones, and those with a digit."""
+        return len(word) < SHORTEST_WORD or not word.isalpha() or word in self._counts or stem(word, self._language) in self._stems
+
+    def needs_work(self, text: str) -> bool:
+        """False when every word is known, which costs a few microseconds and is what most queries are."""
+        return not all(self.knows(word) for word in self._words(text))
+
+    def correct(self, text: str) -> str | None:
+        """The corrected text, or None when nothing is changed. What stays keeps its spelling; what changes is in lower case."""
+        chunks = [(chunk, self._words(chunk)) for chunk in text.split()]
+        flat = [(number, word) for number, (_, chunk_words) in enumerate(chunks) for word in chunk_words]
+        replaced = self._replacements([word for _, word in flat])
+        if not replaced:
+            return None
+        by_chunk: dict[int, list[str]] = {number: [] for number in range(len(chunks))}
+        changed = {flat[place][0] for place in replaced}
+        for place, (number, word) in enumerate(flat):
+            by_chunk[number].extend(replaced.get(place, [word]))
+        parts = [" ".join(by_chunk[number]) if number in changed else chunk for number, (chunk, _) in enumerate(chunks)]
+        return " ".join(part for part in parts if part)
+
+    def _words(self, text: str) -> list[str]:
+        """The words of a text; compounds in parts when they are not known as a whole."""
+        whole = words(text)
+        return whole if all(self.knows(word) for word in whole) else words(_SEPARATORS.sub(" ", fold(text)))
+
+    def _replacements(self, all_words: list[str]) -> dict[int, list[str]]:
+        """Place -> words that stand there instead; [] for a word that was joined to its neighbour."""
+        replaced: dict[int, list[str]] = {}
+        unknown = [place for place, word in enumerate(all_words) if not self.knows(word)][:MAX_UNKNOWN]
+        for place in unknown:
+            if place in replaced:
+                continue
+            joined = self._joined(all_words, place, replaced)
+            if joined:
+                replaced |= joined
+            elif better := self._alone(all_words[place]):
+                replaced[place] = better
+        return replaced
+
+    def _joined(self, all_words: list[str], place: int, replaced: dict[int, list[str]]) -> dict[int, list[str]]:
+        """The unknown word joined with the one after it, or before it, when that is a word ("head phones")."""
+        for left in (place, place - 1):
+            if left < 0 or left + 1 >= len(all_words) or left in replaced or left + 1 in replaced:
+                continue
+            if self._counts.get(all_words[left] + all_words[left + 1]):
+                return {left: [all_words[left] + all_words[left + 1]], left + 1: []}
+        return {}
+
+    def _alone(self, word: str) -> list[str] | None:
+        """One edit, else two words that were typed as one, else two edits."""
+        one = self._nearest(word, 1)
+        if one or len(word) <= SHORT_WORD:
+            return [one] if one else None
+        if parts := self._split(word):
+            return parts
+        two = self._nearest(word, MAX_DISTANCE)
+        return [two] if two else None
+
+    def _nearest(self, word: str, distance: int) -> str | None:
+        """The most frequent of the words at the smallest distance; one that keeps the first letter goes before one that does not."""
+        if len(word) > MAX_TERM_CHARS:
+            return None
+        found = self._symspell.lookup(word, Verbosity.CLOSEST, max_edit_distance=distance)
+        best = max(found, key=lambda s: (s.term[0] == word[0], s.count), default=None)
+        return None if best is None else str(best.term)
+
+    def _split(self, word: str) -> list[str] | None:
+        """The split into two known words whose rarer one is the most frequent ("runningshoes")."""
+        cuts = range(SHORTEST_WORD, len(word) - SHORTEST_WORD + 1)
+        best = max(cuts, key=lambda i: min(self._counts.get(word[:i], 0), self._counts.get(word[i:], 0)), default=0)
+        parts = [word[:best], word[best:]]
+        return parts if best and all(self._counts.get(part) for part in parts) else None
+
+
+def _with_parts(text: str) -> set[str]:
+    """The words of a text, compounds whole and in parts, as the index has them."""
+    folded = fold(text)
+    return {*words(folded), *words(_SEPARATORS.sub(" ", folded))}
+
+
+def _lookup(counts: dict[str, int], distance: int) -> SymSpell:
+    symspell = SymSpell(max_dictionary_edit_distance=distance)
+    for word, count in counts.items():
+        if count > 0 and word.isalpha() and len(word) >= SHORTEST_WORD:
+            symspell.create_dictionary_entry(word, count)
+    return symspell
