@@ -92,4 +92,7 @@ def keyword(name: str, value: str) -> str:
 
 def outside_tier(query: Query, tier: int) -> Query:
     """The same query without the products whose own tier this is."""
-    return Bool(must=(query,), must_not=(OneOf(TIER, (tier,)),))
+    condition = OneOf(TIER, (tier,))
+    if isinstance(query, Bool) and query.boost == 1.0 and not (query.minimum or query.must_not) and (query.must or query.filter):
+        return Bool(query.must, query.should, query.filter, (condition,))
+    return Bool(must=(query,), must_not=(condition,))

@@ -127,7 +127,8 @@ class Walk:
         self._runs.append(_Run(tier, level.strict, self._new(hits, missing) if overlaps else hits))
 
     def _new(self, hits: Hits, missing: int) -> Hits:
-        rows = np.flatnonzero(~np.isin(hits.product_no, self._joined("product_no")))[:missing]
+        known = {number for run in self._runs for number in run.hits.product_no.tolist()}
+        rows = [row for row, number in enumerate(hits.product_no.tolist()) if number not in known][:missing]
         return Hits(hits.product_no[rows], hits.key[rows])
 
     def _ask(self, tier: int, question: Callable[[TierIndex], R], level: Level | None) -> R | None:

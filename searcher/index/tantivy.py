@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 import tantivy
 from tantivy import FieldType, Occur
 
@@ -41,6 +44,7 @@ _MARK = "="
 """Stands before every attribute value, or the engine would take those that look like dates for dates."""
 
 
+@cache
 def schema() -> tantivy.Schema:
     """The fields of searcher/query.py, and the fast ones that are only read: product_no, display values for facets."""
     builder = tantivy.SchemaBuilder()
@@ -68,30 +72,31 @@ class TantivyTier:
             self._searcher: tantivy.Searcher | None = index.searcher()
         except _ENGINE_ERRORS as error:
             raise TierUnavailable(f"tier {name} cannot be opened in {folder}: {error}") from error
-        self._schema = index.schema
+        self._numbers, self._starts = _product_numbers(self._searcher, folder)
 
     def search(self, query: Query, wanted: int, *, order: Order | None = None, count: bool = False) -> Hits:
         searcher = self._open()
         try:
-            translated = translate(self._schema, query)
+            translated = translated_once(query)
             if order is None:
                 result = searcher.search(translated, wanted, count=count)
             else:
                 direction = tantivy.Order.Desc if order.descending else tantivy.Order.Asc
                 result = searcher.search(translated, wanted, count=count, order_by_field=order.field, order=direction)
             hits = result.hits
-            numbers = searcher.fast_field_values(_PRODUCT_NO, [address for _, address in hits])
         except _ENGINE_ERRORS as error:
             raise TierUnavailable(f"tier {self.name}: {error}") from error
-        keys = np.fromiter((key for key, _ in hits), np.float64, len(hits))
         total = result.count if count else None  # type: ignore[attr-defined]  # its stubs forget it
-        return Hits(np.array(numbers, np.uint32), keys, total)
+        if not hits:
+            return Hits(np.empty(0, np.uint32), np.empty(0, np.float64), total)
+        keys, addresses = zip(*hits, strict=True)
+        return Hits(self._numbers[self._rows(addresses)], np.array(keys, np.float64), total)
 
     def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
         searcher = self._open()
         asked = {"total": {"value_count": {"field": _PRODUCT_NO}}} | {str(i): _aggregation(w) for i, w in enumerate(wanted)}
         try:
-            answer = searcher.aggregate(translate(self._schema, query), asked)
+            answer = searcher.aggregate(translated_once(query), asked)
         except _ENGINE_ERRORS as error:
             raise TierUnavailable(f"tier {self.name}: {error}") from error
         return Counts(int(answer["total"]["value"]), [_counted(w, answer[str(i)]["buckets"]) for i, w in enumerate(wanted)])
@@ -102,10 +107,32 @@ class TantivyTier:
     def close(self) -> None:
         self._searcher = None
 
+    def _rows(self, addresses: Sequence[tantivy.DocAddress]) -> npt.NDArray[np.int64]:
+        documents = np.array([address.doc for address in addresses], np.int64)
+        if len(self._starts) == 1:
+            return documents
+        return documents + self._starts[[address.segment_ord for address in addresses]]
+
     def _open(self) -> tantivy.Searcher:
         if self._searcher is None:
             raise TierUnavailable(f"tier {self.name} is closed")
         return self._searcher
+
+
+def _product_numbers(searcher: tantivy.Searcher, folder: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """product_no of every document, segment by segment, and where each segment starts: asking the engine for them costs more than the search."""
+    sizes = [int(segment["max_doc"]) for segment in msgspec.json.decode((folder / "meta.json").read_bytes())["segments"]]
+    columns = [
+        np.array(searcher.fast_field_values(_PRODUCT_NO, [tantivy.DocAddress(segment, doc) for doc in range(size)]), np.uint32)
+        for segment, size in enumerate(sizes)
+    ]
+    return np.concatenate([np.empty(0, np.uint32), *columns]), np.cumsum([0, *sizes[:-1]])
+
+
+@lru_cache(maxsize=4096)
+def translated_once(query: Query) -> tantivy.Query:
+    """The translation, remembered: the tiers share one schema, so one request asks for the same several times, and so do popular queries."""
+    return translate(schema(), query)
 
 
 def translate(schema: tantivy.Schema, query: Query) -> tantivy.Query:
