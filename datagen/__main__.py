@@ -1,11 +1,12 @@
 """`python -m datagen world SHOP_ROOT` and `python -m datagen import SHOP_ROOT`."""
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from datagen import importer
+from datagen import importer, make, settings
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -19,6 +20,21 @@ def main() -> None:
     """Catalogues for shops: a generated world, or an import."""
 
 
+@main.command("world")
+@click.argument("shop_root", type=click.Path(path_type=Path))
+@click.option("--settings", "file", type=click.Path(path_type=Path), help="TOML with any of the knobs of docs/world.md")
+@click.option("--seed", type=int)
+@click.option("--products", type=int)
+@click.option("--users", type=int)
+@click.option("--days", type=int)
+@click.option("--pages", type=int)
+def world(shop_root: Path, file: Path | None, **knobs: int | None) -> None:
+    """Make a generated world (nothing happens when it is there already)."""
+    chosen, started = settings.load(file, **knobs), time.monotonic()
+    made = make.world(Shop(shop_root), chosen, say=_say)
+    _say(f"world {chosen.hash()} {f'made in {time.monotonic() - started:.1f} s' if made else 'is there already'}: {shop_root}")
+
+
 @main.command("import")
 @click.argument("shop_root", type=click.Path(path_type=Path))
 @click.option("--catalog", "catalogue", required=True, type=click.Path(path_type=Path), help="JSON Lines, plain or gz")
@@ -28,7 +44,9 @@ def main() -> None:
 def import_(shop_root: Path, catalogue: Path, mapping: Path, language: str, strict: bool) -> None:
     """Make or update a shop from a product feed."""
     report = importer.run(Shop(shop_root), catalogue, mapping, language=language, strict=strict, say=_say)
-    _say(f"{report.accepted:,} products accepted, {report.rejected:,} rejected in {report.seconds} s (details: {shop_root / importer.REPORT})")
+    _say(
+        f"{report.accepted:,} products accepted, {report.rejected:,} rejected in {report.seconds} s (details: {shop_root / importer.REPORT})"
+    )
     for rejection in report.rejections[:5]:
         _say(f"  line {rejection.line}: {rejection.field} {rejection.reason}")
     named = [f"{name} {share:.0%}" for name, share in report.coverage.items() if not name.startswith("attributes.")]

@@ -80,4 +80,6 @@ def _hint(message: str) -> str:
 
 def _check_kept(attributes: Attributes, path: Path) -> None:
     if attributes.keep is not None and (lost := set(attributes.searchable or ()) - set(attributes.keep)):
-        raise ConfigurationError(f"mapping file {path}: attributes.searchable names {sorted(lost)}, which attributes.keep drops; add them to keep")
+        raise ConfigurationError(
+            f"mapping file {path}: attributes.searchable names {sorted(lost)}, which attributes.keep drops; add them to keep"
+        )

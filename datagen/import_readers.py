@@ -62,4 +62,6 @@ def reader_for(path: Path) -> Reader:
     try:
         return READERS[suffix.lower()]
     except KeyError:
-        raise ConfigurationError(f"catalogue {path.name}: format {suffix or 'without suffix'!r} is not known; known are {', '.join(READERS)}, each plain or .gz") from None
+        raise ConfigurationError(
+            f"catalogue {path.name}: format {suffix or 'without suffix'!r} is not known; known are {', '.join(READERS)}, each plain or .gz"
+        ) from None

@@ -97,7 +97,9 @@ def _accepted(row: Row | str, mapping: Mapping, lines: dict[str, int]) -> Import
         raise Rejection("line", row)
     imported = product(row, mapping)
     if imported.product_id in lines:
-        raise Rejection(mapping.fields.product_id, f"{imported.product_id!r} is already that of line {lines[imported.product_id]}; ids must be unique")
+        raise Rejection(
+            mapping.fields.product_id, f"{imported.product_id!r} is already that of line {lines[imported.product_id]}; ids must be unique"
+        )
     return imported
 
 
@@ -109,7 +111,9 @@ def _account(report: Report, products: list[Imported]) -> None:
     report.accepted, report.rejected = len(products), len(report.rejections)
     counts: Counter[str] = Counter()
     for item in products:
-        counts.update(name for name in ("brand", "description", "price_cents", "image_link", "created_ms", "category") if getattr(item, name))
+        counts.update(
+            name for name in ("brand", "description", "price_cents", "image_link", "created_ms", "category") if getattr(item, name)
+        )
         counts.update(f"attributes.{name}" for name in item.attributes)
     report.coverage = {name: round(count / len(products), 4) for name, count in counts.most_common()}
 

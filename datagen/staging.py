@@ -72,4 +72,6 @@ def _read_ids(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, schema=IDS_SCHEMA)
     except pa.ArrowInvalid as error:
-        raise ConfigurationError(f"{path.name} of the shop cannot be read ({error}); restore it from a backup: product numbers must not change") from None
+        raise ConfigurationError(
+            f"{path.name} of the shop cannot be read ({error}); restore it from a backup: product numbers must not change"
+        ) from None
