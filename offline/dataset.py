@@ -114,7 +114,7 @@ class Dataset:
         pages = self.log.pages
         used = np.repeat(pages.randomised & (self.part < 2), np.diff(pages.indptr))
         known = examination(pages.position[used], self.grade[used] > 0)
-        return known[np.minimum(np.arange(int(pages.position.max(initial=0)) + 1), len(known) - 1)]  # type: ignore[no-any-return]
+        return known[np.minimum(np.arange(int(pages.position.max(initial=0)) + 1), len(known) - 1)]
 
 
 def dataset(log: Log) -> Dataset:

@@ -38,3 +38,12 @@ def code_version() -> str:
         path for source in _SOURCES for path in (sorted((root / source).glob("*.py")) if (root / source).is_dir() else [root / source])
     ]
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:12]
+
+
+def copied(source: Path) -> Callable[[Path], None]:
+    """A `write` that takes what was made elsewhere."""
+
+    def write(folder: Path) -> None:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    return write

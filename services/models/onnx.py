@@ -51,7 +51,7 @@ class OnnxModel:
     def preference(self, behaviour: Events | F32, categories: Sequence[Category]) -> Preferences:
         if not len(behaviour):
             return self._nothing
-        query = self._query(categories)
+        query = self.query(categories)
         if isinstance(behaviour, Events):
             return Preferences(*self._preference.run(None, query | _inputs(behaviour)))
         return Preferences(*self._head.run(None, query | {"states": behaviour}))
@@ -65,7 +65,8 @@ class OnnxModel:
     def close(self) -> None:
         del self._encode, self._head, self._preference, self._rank
 
-    def _query(self, categories: Sequence[Category]) -> dict[str, np.ndarray]:
+    def query(self, categories: Sequence[Category]) -> dict[str, np.ndarray]:
+        """The graphs' inputs for a query: its categories as values of the vocabulary int32[3], and their probabilities float32[3]."""
         values, probabilities = np.zeros(QUERY_CATEGORIES, np.int32), np.zeros(QUERY_CATEGORIES, np.float32)
         for row, category in enumerate(categories[:QUERY_CATEGORIES]):
             values[row], probabilities[row] = self._values.get(f"category:{category.id}", 0), category.probability

@@ -1,0 +1,207 @@
+"""`python -m offline.train SHOP_ROOT`: a release from the shop's log, judged by its gate on the newest 15 % of the pages, then served.
+
+It reads the log and the current generation, nothing else. Where the network does not pass, a baseline is shipped, or what is served stays;
+the output and the manifest say which and why.
+"""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from offline import gate
+from offline.dataset import Dataset, dataset
+from offline.evaluate import item_rows, scores
+from offline.gate import Comparison, Decision
+from offline.locks import exclusive
+from offline.progress import Clock, Say, run, say
+from offline.records import Array, Log, read_log
+from offline.releases import code_version, copied, ship
+from services.artifacts import Versions
+from services.errors import ConfigurationError
+from services.eventlog.sqlite import SqliteReader
+from services.features import BM25, FEATURE_SCHEMA, FEATURES, POPULARITY_SCORE, Binding
+from services.forward import ForwardIndex
+from services.forward import load as load_index
+from services.models.onnx import OnnxModel, load
+from services.models.port import ASSETS, Model, ReleaseFacts
+from services.shop import Shop
+
+SEED = 20_250
+MIN_CLICKED = (200, 100, 50)
+"""Clicked pages that each part needs; a log with fewer gives a bm25 release."""
+SCORE_FEATURES = {"bm25": FEATURES[BM25], "popularity": FEATURES[POPULARITY_SCORE]}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What training ended with: the release made now (None: the served one stays), its facts, what was compared."""
+
+    release: int | None
+    facts: ReleaseFacts
+    comparisons: list[Comparison]
+
+
+def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
+    """Raises ConfigurationError for a shop without a generation, or when what was exported does not agree with itself."""
+    shop.info()
+    clock, generation, index = Clock(), *_generation(shop)
+    with exclusive(shop.releases):
+        data = dataset(_log(shop))
+        facts = _facts(data, generation, seed)
+        report(f"log: {facts.pages:,} pages, {facts.behaviours:,} behaviours, {facts.users:,} users, {clock.seconds:.1f} s")
+        if data.log.pages.dropped:
+            report(f"log: {data.log.pages.dropped:,} pages left out, which were sorted, not ranked, or ranked with other features")
+        few = [len(data.clicked(data.pages(part))) for part in range(3)]
+        if any(has < needs for has, needs in zip(few, MIN_CLICKED, strict=True)):
+            reason = f"the log is too small to learn from: {few} clicked pages to learn preferences, ranking and to judge, needed {list(MIN_CLICKED)}"
+            return _ship_baseline(shop, facts, Decision("bm25", reason), [], clock, report)
+        return _train(shop, data, index, facts, clock, report)
+
+
+def _train(shop: Shop, data: Dataset, index: ForwardIndex, facts: ReleaseFacts, clock: Clock, report: Say) -> Outcome:
+    from offline import fit  # TensorFlow: only when it is needed
+
+    fitted = fit.fit(data, index, facts.seed, report)
+    facts = msgspec.structs.replace(facts, vocabulary=len(fitted.vocabulary))
+    with tempfile.TemporaryDirectory(prefix=".training-", dir=shop.releases) as temporary:
+        folder = Path(temporary)
+        difference = fit.write(fitted, folder, facts)
+        report(f"exported: SavedModel and ONNX agree to {difference:.1e}, {clock.seconds:.1f} s so far")
+        comparisons, decision = _judge(shop, data, index, OnnxModel(folder / ASSETS, 0, facts), report)
+        if decision.ship != "network":
+            return _ship_baseline(shop, facts, decision, comparisons, clock, report)
+        facts = _finished(facts, decision, comparisons, clock)
+        number = ship(shop, facts, copied(folder))
+    report(f"release {number} is current: strategy network, {decision.reason}; {facts.seconds:.0f} s in all")
+    return Outcome(number, facts, comparisons)
+
+
+def _ship_baseline(
+    shop: Shop, facts: ReleaseFacts, decision: Decision, comparisons: list[Comparison], clock: Clock, report: Say
+) -> Outcome:
+    facts = _finished(facts, decision, comparisons, clock)
+    if decision.ship is None:
+        report(f"NOTHING WAS SHIPPED: {decision.reason}")
+        return Outcome(None, facts, comparisons)
+    facts = msgspec.structs.replace(facts, score_feature=SCORE_FEATURES[decision.ship], vocabulary=1)
+    number = ship(shop, facts)
+    report(f"THE NETWORK WAS NOT SHIPPED: release {number} is current with strategy {decision.ship}, because {decision.reason}")
+    return Outcome(number, facts, comparisons)
+
+
+def _finished(facts: ReleaseFacts, decision: Decision, comparisons: list[Comparison], clock: Clock) -> ReleaseFacts:
+    metrics = {f"{c.metric} vs {c.other}": msgspec.to_builtins(c) for c in comparisons}
+    return msgspec.structs.replace(
+        facts, strategy=decision.ship or facts.strategy, reason=decision.reason, metrics=metrics, seconds=round(clock.seconds, 1)
+    )
+
+
+# ---- what is read ------------------------------------------------------------------------------------------------------------------
+
+
+def _generation(shop: Shop) -> tuple[int, ForwardIndex]:
+    current = Versions(shop.generations).current()
+    if current is None:
+        raise ConfigurationError(f"shop {shop.name!r} has no generation: run `aisle build` first")
+    return current, load_index(Versions(shop.generations).folder(current) / "ranker")
+
+
+def _log(shop: Shop) -> Log:
+    reader = SqliteReader(shop.log_file)
+    try:
+        return read_log(reader, FEATURE_SCHEMA, len(FEATURES))
+    finally:
+        reader.close()
+
+
+def _facts(data: Dataset, generation: int, seed: int) -> ReleaseFacts:
+    times = np.concatenate([data.log.pages.ts_ms, data.log.behaviours.ts_ms])
+    return ReleaseFacts(
+        strategy="network",
+        features=list(FEATURES),
+        feature_schema=FEATURE_SCHEMA,
+        code_version=code_version(),
+        reason="",
+        generation=generation,
+        first_ms=int(times.min()) if len(times) else None,
+        last_ms=int(times.max()) if len(times) else None,
+        watermark={"0": data.log.watermark},
+        pages=len(data.log.pages),
+        behaviours=len(data.log.behaviours),
+        users=data.log.users,
+        seed=seed,
+    )
+
+
+# ---- the gate ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _HoldOut:
+    """Pages that are judged: indptr into their items, gain float64 per item (corrected for position), user and randomised per page."""
+
+    indptr: Array
+    gain: Array
+    user: Array
+    randomised: Array
+
+    def ndcg(self, score: Array) -> Array:
+        return gate.ndcg(score, self.gain, self.indptr)
+
+    def auc(self, score: Array) -> Array:
+        return gate.auc(score, self.gain, self.indptr)
+
+
+def _judge(shop: Shop, data: Dataset, index: ForwardIndex, model: Model, report: Say) -> tuple[list[Comparison], Decision]:
+    """Compare on the hold-out. An item clicked far down counts more, by the inverse of the examination of its position (as randomised pages
+    before the hold-out show it): otherwise whatever ordered the logged pages would look best."""
+    log, pages = data.log.pages, data.clicked(data.pages(2))
+    rows, indptr = item_rows(data, pages)
+    examined = data.examination()
+    held = _HoldOut(indptr, data.gain[rows] / np.maximum(examined[log.position[rows]], 0.1), log.user[pages], log.randomised[pages])
+    corrected = "corrected for position" if np.any(examined < 1) else "NOT corrected for position (too few randomised pages)"
+    report(
+        f"hold-out: {len(data.pages(2)):,} pages, {len(pages):,} with clicks, {held.randomised.sum():,} of them randomised; gains {corrected}"
+    )
+    ours = scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages)
+    bm25, popular = log.features[rows, BM25], log.features[rows, POPULARITY_SCORE]
+    clicks = gate.compare("click AUC", "popularity", held.auc(ours), held.auc(popular), held.user)
+    ranking = gate.compare("nDCG@10", "bm25", held.ndcg(ours), held.ndcg(bm25), held.user)
+    ours_randomised = np.where(held.randomised, held.ndcg(ours), np.nan)
+    randomised = gate.compare("nDCG@10, randomised pages,", "bm25", ours_randomised, held.ndcg(bm25), held.user)
+    served, served_wins = _served(shop, data, index, held, ours, pages)
+    comparisons = [clicks, ranking, randomised, *([served] if served else [])]
+    for line in gate.table(comparisons):
+        report(line)
+    return comparisons, gate.decide(clicks, ranking, float(np.nanmean(held.ndcg(popular))), served, served_wins)
+
+
+def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: _HoldOut, ours: Array, pages: Array) -> tuple[Comparison | None, bool]:
+    """nDCG@10 against the network that is served now, by its own model; and whether that one is above BM25 on this hold-out."""
+    versions = Versions(shop.releases)
+    current = versions.current()
+    if current is None or current not in versions.complete():
+        return None, False
+    model = load(versions.folder(current), versions.manifest(current))
+    if model.strategy != "network" or model.facts.feature_schema != FEATURE_SCHEMA:
+        return None, False
+    theirs = held.ndcg(scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages))
+    rows, _ = item_rows(data, pages)
+    above = gate.compare("nDCG@10", "bm25", theirs, held.ndcg(data.log.pages.features[rows, BM25]), held.user)
+    return gate.compare("nDCG@10", f"release {current}", held.ndcg(ours), theirs, held.user), above.low > 0
+
+
+def _quiet(environment: "os._Environ[str]") -> None:
+    """TensorFlow reads these when it is imported; it is chatty otherwise."""
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+if __name__ == "__main__":
+    _quiet(os.environ)
+    sys.exit(run("python -m offline.train SHOP_ROOT", train))
