@@ -2,7 +2,7 @@
 
 Edges carry `kind`, because reading an edge's type is `label(e)` in one and `type(e)` in the other. Order and limit stand in the last
 RETURN, with a literal limit: Ladybug 0.22 ignores an ORDER BY before `WITH ... LIMIT ... RETURN collect()`, and plans a limit that is
-a parameter at twice the cost.
+a parameter at twice the cost. Edges are merged one a statement: `UNWIND ... MERGE` silently loses rows there (LadybugDB issues 285, 798).
 """
 
 from services.contracts import EventKind
@@ -26,8 +26,8 @@ def recent(limit: int) -> str:
 
 
 def project(kind: EventKind) -> str:
-    """Edges of one kind from `$rows` of {user, no, event_id, ts}; an edge that is there stays as it is."""
+    """One edge from `$user`, `$no`, `$event_id`, `$ts`; one that is there stays as it is. A row (1) when it is there now."""
     return (
-        "UNWIND $rows AS row MERGE (u:User {key: row.user}) WITH row, u MATCH (p:Product {no: row.no}) "
-        f"MERGE (u)-[e:{EDGES[kind]} {{event_id: row.event_id}}]->(p) ON CREATE SET e.kind = '{kind}', e.ts = row.ts"
+        "MERGE (u:User {key: $user}) WITH u MATCH (p:Product {no: $no}) "
+        f"MERGE (u)-[e:{EDGES[kind]} {{event_id: $event_id}}]->(p) ON CREATE SET e.kind = '{kind}', e.ts = $ts RETURN 1"
     )

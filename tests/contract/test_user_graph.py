@@ -1,0 +1,233 @@
+"""What every user graph has to do; each adapter is opened by one entry of ADAPTERS."""
+
+import multiprocessing
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recommender.graph import ladybug
+from recommender.graph.ladybug import LadybugGraph, open_graph
+from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected, UserGraph
+from services.contracts import EVENT_KINDS, UserEvent
+from services.errors import ConfigurationError
+from tests.recommender_fakes import MemoryGraph
+
+PRODUCTS = 8
+ADAPTERS: dict[str, Callable[[Path], UserGraph]] = {
+    "ladybug": lambda folder: LadybugGraph(folder / "graph", readers=2),
+    "memory": lambda folder: MemoryGraph(),
+}
+
+
+def catalogue(products: int = PRODUCTS, generation: int = 1) -> GraphCatalogue:
+    numbers = np.arange(products)
+    return GraphCatalogue(generation, numbers, numbers % 3 - 1, ["acme" if n % 2 else "" for n in range(products)])
+
+
+@pytest.fixture(params=ADAPTERS)
+def graph(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UserGraph]:
+    opened = ADAPTERS[request.param](tmp_path)
+    opened.load(catalogue())
+    yield opened
+    opened.close()
+
+
+def behaved(offset: int, user: str = "ann", *, product: int = 1, kind: str = "click", event_id: str = "", ts_ms: int = 0) -> Behaved:
+    return Behaved(offset, user, event_id or f"e{offset}", kind, product, ts_ms or 1_000 * offset)  # type: ignore[arg-type]
+
+
+def event(change: Behaved) -> UserEvent:
+    return UserEvent(change.event_id, change.kind, change.product_no, change.ts_ms)
+
+
+def test_an_empty_graph_knows_nobody_and_stands_at_zero(graph: UserGraph) -> None:
+    assert graph.recent("ann", 10) == []
+    assert graph.position() == 0
+    graph.ping()
+
+
+def test_behaviours_of_every_kind_come_back_oldest_first_for_their_user_only(graph: UserGraph) -> None:
+    changes = [behaved(n + 1, "ann" if n % 2 else "bob", product=n % PRODUCTS, kind=EVENT_KINDS[n % 4]) for n in range(12)]
+    assert graph.project(changes, 12) == Projected(behaviours=12)
+    assert graph.recent("ann", 50) == [event(c) for c in changes if c.user == "ann"]
+    assert graph.recent("bob", 50) == [event(c) for c in changes if c.user == "bob"]
+    assert graph.position() == 12
+
+
+def test_only_the_newest_are_read_whatever_the_order_in_which_they_came(graph: UserGraph) -> None:
+    times = [5, 3, 9, 1, 7, 2, 8, 6, 4, 9]
+    changes = [behaved(n + 1, kind=EVENT_KINDS[n % 4], ts_ms=1_000 * t) for n, t in enumerate(times)]
+    graph.project(changes, 10)
+    newest = sorted(changes, key=lambda c: (c.ts_ms, c.event_id))[-4:]
+    assert graph.recent("ann", 4) == [event(c) for c in newest]
+
+
+def test_a_behaviour_is_one_edge_however_often_its_event_is_delivered(graph: UserGraph) -> None:
+    first = behaved(1, event_id="same")
+    again = behaved(2, event_id="same", ts_ms=99_000)
+    graph.project([first], 1)
+    graph.project([first, again], 2)
+    assert graph.recent("ann", 10) == [event(first)]
+
+
+def test_behaviours_towards_unknown_products_are_counted_and_skipped(graph: UserGraph) -> None:
+    done = graph.project([behaved(1, product=PRODUCTS), behaved(2, "bob", product=2**31 + 5), behaved(3, product=1)], 3)
+    assert done == Projected(behaviours=1, unknown_products=2)
+    assert [e.product_no for e in graph.recent("ann", 10)] == [1]
+    assert graph.recent("bob", 10) == []
+
+
+def test_a_new_generation_adds_products_and_keeps_behaviours_towards_those_that_are_gone(graph: UserGraph) -> None:
+    graph.project([behaved(1, product=7)], 1)
+    graph.load(GraphCatalogue(2, np.array([0, 20]), np.array([5, -1]), ["acme", "zenith"]))
+    graph.project([behaved(2, product=20)], 2)
+    assert [e.product_no for e in graph.recent("ann", 10)] == [7, 20]
+
+
+def test_forgetting_removes_what_came_before_it_and_nothing_else(graph: UserGraph) -> None:
+    graph.project([behaved(1), behaved(2, "bob"), behaved(3)], 3)
+    graph.project([behaved(4), Forgotten(5, "ann"), behaved(6)], 6)
+    assert [e.event_id for e in graph.recent("ann", 10)] == ["e6"]
+    assert [e.event_id for e in graph.recent("bob", 10)] == ["e2"]
+
+
+def test_the_position_moves_without_behaviours_and_never_back(graph: UserGraph) -> None:
+    graph.project([], 40)
+    graph.project([behaved(39)], 40)
+    assert graph.position() == 40
+    assert graph.recent("ann", 10) == []
+    graph.project([], 7)
+    assert graph.position() == 40
+
+
+CHANGES = st.lists(
+    st.one_of(
+        st.builds(
+            Behaved,
+            offset=st.just(0),
+            user=st.sampled_from(["ann", "bob"]),
+            event_id=st.sampled_from(["a", "b", "c", "d"]),
+            kind=st.sampled_from(EVENT_KINDS),
+            product_no=st.integers(0, PRODUCTS),
+            ts_ms=st.integers(1, 3),
+        ),
+        st.builds(Forgotten, offset=st.just(0), user=st.sampled_from(["ann", "bob"])),
+    ),
+    max_size=12,
+)
+
+
+@given(CHANGES, st.lists(st.integers(0, 12), max_size=4), st.sampled_from([1, ladybug.BULK]), st.sampled_from([1, 3, 500]))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_prefixes_replays_and_duplicates_give_the_same_graph(drawn: list[Change], cuts: list[int], bulk: int, batch: int) -> None:
+    """Deliver prefixes in any order, each from the start of the log, then all of it: row by row, in batches, by COPY or in memory."""
+    log = [Behaved(n, *c.__reduce__()[1][1:]) if isinstance(c, Behaved) else Forgotten(n, c.user) for n, c in enumerate(drawn, start=1)]
+    expected = MemoryGraph()
+    expected.load(catalogue())
+    expected.project(log, len(log))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladybug, "BULK", bulk)
+        patch.setattr(ladybug, "BATCH", batch)
+        for graph in (LadybugGraph(Path(folder) / "graph", readers=1), MemoryGraph()):
+            graph.load(catalogue())
+            for cut in (*cuts, len(log)):
+                graph.project(log[:cut], min(cut, len(log)))
+            assert graph.position() == len(log)
+            for user in ("ann", "bob"):
+                assert graph.recent(user, 50) == expected.recent(user, 50)
+            graph.close()
+
+
+# ---- Ladybug alone -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_log_fills_an_empty_graph_in_bulk_with_the_same_result(tmp_path: Path) -> None:
+    log: list[Change] = [
+        behaved(n, f"user{n % 50}", product=n % (PRODUCTS + 1), kind=EVENT_KINDS[n % 4], event_id=f"e{n % 5_500}") for n in range(1, 6_000)
+    ]
+    log[3_000] = Forgotten(3_001, "user1")
+    graph, expected = LadybugGraph(tmp_path / "graph", readers=1), MemoryGraph()
+    for either in (graph, expected):
+        either.load(catalogue())
+    assert len(log) >= ladybug.BULK
+    done, wanted = graph.project(iter(log), 7_000), expected.project(log, 7_000)
+    assert (done.forgotten, graph.position()) == (wanted.forgotten, 7_000)
+    assert [graph.recent(f"user{n}", 500) for n in range(50)] == [expected.recent(f"user{n}", 500) for n in range(50)]
+    graph.close()
+
+
+def test_what_was_projected_is_there_after_a_restart(tmp_path: Path) -> None:
+    graph = LadybugGraph(tmp_path / "graph")
+    graph.load(catalogue())
+    graph.project([behaved(1)], 9)
+    graph.close()
+    again = open_graph(tmp_path / "graph", log_end=9)
+    assert again.position() == 9
+    assert again.recent("ann", 10) == [event(behaved(1))]
+    again.close()
+
+
+def _project_and_die(folder: Path) -> None:
+    graph = LadybugGraph(folder)
+    graph.load(catalogue())
+    for n in range(1, 21):
+        graph.project([behaved(n)], n)
+    os._exit(9)
+
+
+def test_a_killed_process_leaves_a_graph_whose_position_and_edges_agree(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_project_and_die, args=(tmp_path / "graph",))
+    process.start()
+    process.join(60)
+    graph = open_graph(tmp_path / "graph", log_end=100)
+    assert len(graph.recent("ann", 50)) == graph.position() == 20
+    graph.close()
+
+
+def test_a_graph_that_is_ahead_of_its_log_is_made_anew(tmp_path: Path) -> None:
+    graph = LadybugGraph(tmp_path / "graph")
+    graph.load(catalogue())
+    graph.project([behaved(5)], 5)
+    graph.close()
+    again = open_graph(tmp_path / "graph", log_end=4)
+    assert (again.position(), again.recent("ann", 10)) == (0, [])
+    again.close()
+
+
+def test_a_file_that_is_no_graph_stops_the_start_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "user.lbug").write_bytes(b"not a database" * 1000)
+    with pytest.raises(ConfigurationError, match="remove the folder"):
+        LadybugGraph(tmp_path / "graph")
+
+
+def test_readers_see_whole_transactions_while_one_writes(tmp_path: Path) -> None:
+    """Each transaction adds two behaviours: a reader must never see an odd number of them."""
+    graph = LadybugGraph(tmp_path / "graph", readers=2)
+    graph.load(catalogue())
+    seen: list[int] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(len(graph.recent("ann", 500)))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for n in range(1, 80, 2):
+        graph.project([behaved(n, kind="view"), behaved(n + 1, kind="purchase")], n + 1)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert len(seen) > 2
+    assert {n % 2 for n in seen} == {0}
+    assert graph.position() == 80
+    graph.close()
