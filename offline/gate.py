@@ -1,7 +1,7 @@
 """Whether a release may be served, from what shoppers did on the hold-out. Pure.
 
 Two questions, each as a paired difference with a 95 % interval by bootstrap over users (the pages of one user are not independent):
-does it order the clicked above the unclicked better than popularity does (AUC within pages), and does it rank what was shown better than
+does it put what was clicked above the rest of the page better than popularity does (AUC within pages), and does it rank what was shown better than
 BM25 as one index does (nDCG@10)? And one guard: not below what is served now by more than MARGIN.
 """
 
@@ -15,6 +15,8 @@ from services.contracts import Strategy
 
 DEPTH = 10
 MARGIN = 0.005
+LEAST_EXAMINED = 0.1
+"""Bounds the weight of one click."""
 RESAMPLES = 1_000
 
 
@@ -34,21 +36,49 @@ def _dcg(page: Array, key: Array, gain: Array, indptr: Array) -> Array:
 
 
 def auc(score: Array, gain: Array, indptr: Array) -> Array:
-    """Share of each page's (clicked, unclicked) pairs that the score orders rightly, float64[n], pairs weighted by the clicked item's gain,
-    ties half; NaN where there is no pair."""
-    n, page = len(indptr) - 1, np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    """Share of a page's other items that the score puts below a clicked one, ties half, float64[n]: the mean over clicked items, weighted by
+    their gains; NaN where there is none. Against *all* others, clicked or not: with gains corrected for position it then depends on what is
+    relevant alone (against the unclicked only, whatever ordered the page would gain from what nobody had looked at)."""
+    n, lengths = len(indptr) - 1, np.diff(indptr)
+    page = np.repeat(np.arange(n), lengths)
     order = np.lexsort((score, page))
-    page, score, weight = page[order], score[order], gain[order]
-    passed = (weight == 0).astype(float)
-    seen = np.concatenate([[0.0], np.cumsum(passed)])
-    start = np.flatnonzero(np.concatenate([[True], (page[1:] != page[:-1]) | (score[1:] != score[:-1])]))
-    tie = np.repeat(np.arange(len(start)), np.diff([*start, len(page)]))
-    end = np.append(start[1:], len(page))
-    below = (seen[start] + seen[end])[tie] / 2.0 - seen[indptr[:-1]][page]
-    unclicked = np.bincount(page, passed, n)
-    right, total = np.bincount(page, weight * below, n), np.bincount(page, weight, n) * unclicked
-    quotient: Array = np.divide(right, total, out=np.full(n, np.nan), where=total > 0)
-    return quotient
+    page, score, gain = page[order], score[order], gain[order]
+    start = np.flatnonzero(np.concatenate([[True], (page[1:] != page[:-1]) | (score[1:] != score[:-1])]))[: len(page)]
+    ties = np.diff([*start, len(page)])
+    below = np.repeat(start + (ties - 1) / 2.0, ties) - indptr[:-1][page]
+    right, total = np.bincount(page, gain * below, n), np.bincount(page, gain, n) * (lengths - 1)
+    share: Array = np.divide(right, total, out=np.full(n, np.nan), where=total > 0)
+    return share
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Pages with clicks: indptr into their items, gain float64 and examination float64 per item, user int per page (-1: a page of nobody).
+
+    What is clicked at a position where few look stands for the many who did not look. So gains are divided by examination, and a page
+    counts by how much its clicks were corrected (`weight`): within a page alone, a single click would be corrected by nothing.
+    """
+
+    indptr: Array
+    gain: Array
+    examination: Array
+    user: Array
+
+    @property
+    def corrected(self) -> Array:
+        return self.gain / np.maximum(self.examination, LEAST_EXAMINED)
+
+    @property
+    def weight(self) -> Array:
+        """float64[n]: mean inverse examination of what was clicked."""
+        page = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+        return np.bincount(page, self.corrected, len(self.user)) / np.bincount(page, self.gain, len(self.user))
+
+    def ndcg(self, score: Array) -> Array:
+        return ndcg(score, self.corrected, self.indptr)
+
+    def auc(self, score: Array) -> Array:
+        return auc(score, self.corrected, self.indptr)
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -67,21 +97,22 @@ class Comparison(msgspec.Struct, frozen=True):
         return self.network - self.baseline
 
 
-def compare(metric: str, other: str, ours: Array, theirs: Array, user: Array, seed: int = 0) -> Comparison:
-    """Of two values per page, over the pages that have both; user int[n], -1: a page that stands for itself."""
-    pages = np.flatnonzero(~(np.isnan(ours) | np.isnan(theirs)))
-    if not len(pages):
+def compare(metric: str, other: str, ours: Array, theirs: Array, pages: Judged, seed: int = 0) -> Comparison:
+    """Of two values per page, over the pages that have both."""
+    used = np.flatnonzero(~(np.isnan(ours) | np.isnan(theirs)))
+    if not len(used):
         return Comparison(metric, other, 0, 0.0, 0.0, -1.0, 1.0)
-    difference = ours[pages] - theirs[pages]
-    cluster = np.unique(np.where(user[pages] >= 0, user[pages], -2 - np.arange(len(pages))), return_inverse=True)[1]
-    sums, sizes = np.bincount(cluster, difference), np.bincount(cluster)
+    ours, theirs, weight, user = ours[used], theirs[used], pages.weight[used], pages.user[used]
+    cluster = np.unique(np.where(user >= 0, user, -2 - np.arange(len(user))), return_inverse=True)[1]
+    sums, sizes = np.bincount(cluster, weight * (ours - theirs)), np.bincount(cluster, weight)
     random = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
     for i in range(RESAMPLES):
         drawn = np.bincount(random.integers(0, len(sums), len(sums)), minlength=len(sums))
         means[i] = (drawn @ sums) / (drawn @ sizes)
     low, high = np.quantile(means, [0.025, 0.975])
-    return Comparison(metric, other, len(pages), float(ours[pages].mean()), float(theirs[pages].mean()), float(low), float(high))
+    mean, others = (float(np.average(values, weights=weight)) for values in (ours, theirs))
+    return Comparison(metric, other, len(used), mean, others, float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)

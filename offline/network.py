@@ -9,35 +9,18 @@ values by dot products with their own, centred, embeddings, so that 0 is neutral
 Sizes as in services/models/port.py, b users in a batch, E = D: embeddings share the user vector's space.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from offline.dataset import groups
+from offline.sizes import ATTENTION, GAP_SCALE, HIDDEN, KIND_SIZE, PROPERTY_SIZE, STATE_SIZE, UNITS
 from services.contracts import EVENT_KINDS
 from services.models.port import VECTOR_SIZE
 
 Tensor = Any
 """TensorFlow ships no types; this says what is meant."""
-
-UNITS = 64
-KIND_SIZE = 8
-PROPERTY_SIZE = KIND_SIZE + 1
-"""Of a behaviour: its kind's embedding and its gap."""
-STATE_SIZE = UNITS + VECTOR_SIZE + PROPERTY_SIZE + 1
-"""H: LSTM state, what the behaviour was about, its properties, and 1 (0 where the sequence is padded)."""
-ATTENTION = 32
-HIDDEN = 32
-GAP_SCALE = 0.1
-
-
-class Heads(NamedTuple):
-    """scores [b, A], weights [b, F], vector [b, D]."""
-
-    scores: Tensor
-    weights: Tensor
-    vector: Tensor
 
 
 class Preference:

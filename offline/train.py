@@ -16,7 +16,7 @@ import numpy as np
 from offline import gate
 from offline.dataset import Dataset, dataset
 from offline.evaluate import item_rows, scores
-from offline.gate import Comparison, Decision
+from offline.gate import Comparison, Decision, Judged
 from offline.locks import exclusive
 from offline.progress import Clock, Say, run, say
 from offline.records import Array, Log, read_log
@@ -141,47 +141,29 @@ def _facts(data: Dataset, generation: int, seed: int) -> ReleaseFacts:
 # ---- the gate ----------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _HoldOut:
-    """Pages that are judged: indptr into their items, gain float64 per item (corrected for position), user and randomised per page."""
-
-    indptr: Array
-    gain: Array
-    user: Array
-    randomised: Array
-
-    def ndcg(self, score: Array) -> Array:
-        return gate.ndcg(score, self.gain, self.indptr)
-
-    def auc(self, score: Array) -> Array:
-        return gate.auc(score, self.gain, self.indptr)
-
-
 def _judge(shop: Shop, data: Dataset, index: ForwardIndex, model: Model, report: Say) -> tuple[list[Comparison], Decision]:
-    """Compare on the hold-out. An item clicked far down counts more, by the inverse of the examination of its position (as randomised pages
-    before the hold-out show it): otherwise whatever ordered the logged pages would look best."""
+    """Compare on the clicked pages of the hold-out, corrected by examination as randomised pages before the hold-out show it."""
     log, pages = data.log.pages, data.clicked(data.pages(2))
     rows, indptr = item_rows(data, pages)
-    examined = data.examination()
-    held = _HoldOut(indptr, data.gain[rows] / np.maximum(examined[log.position[rows]], 0.1), log.user[pages], log.randomised[pages])
-    corrected = "corrected for position" if np.any(examined < 1) else "NOT corrected for position (too few randomised pages)"
-    report(
-        f"hold-out: {len(data.pages(2)):,} pages, {len(pages):,} with clicks, {held.randomised.sum():,} of them randomised; gains {corrected}"
-    )
+    examination = data.examination()
+    held = Judged(indptr, data.gain[rows], examination[log.position[rows]], log.user[pages])
+    random = log.randomised[pages]
+    corrected = "corrected for position" if np.any(examination < 1) else "NOT corrected for position (too few randomised pages)"
+    report(f"hold-out: {len(data.pages(2)):,} pages, {len(pages):,} with clicks, {random.sum():,} of them randomised; gains {corrected}")
     ours = scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages)
     bm25, popular = log.features[rows, BM25], log.features[rows, POPULARITY_SCORE]
-    clicks = gate.compare("click AUC", "popularity", held.auc(ours), held.auc(popular), held.user)
-    ranking = gate.compare("nDCG@10", "bm25", held.ndcg(ours), held.ndcg(bm25), held.user)
-    ours_randomised = np.where(held.randomised, held.ndcg(ours), np.nan)
-    randomised = gate.compare("nDCG@10, randomised pages,", "bm25", ours_randomised, held.ndcg(bm25), held.user)
+    clicks = gate.compare("click AUC", "popularity", held.auc(ours), held.auc(popular), held)
+    ranking = gate.compare("nDCG@10", "bm25", held.ndcg(ours), held.ndcg(bm25), held)
+    popularity = gate.compare("nDCG@10", "bm25", held.ndcg(popular), held.ndcg(bm25), held)
+    randomised = gate.compare("nDCG@10, randomised pages,", "bm25", np.where(random, held.ndcg(ours), np.nan), held.ndcg(bm25), held)
     served, served_wins = _served(shop, data, index, held, ours, pages)
     comparisons = [clicks, ranking, randomised, *([served] if served else [])]
     for line in gate.table(comparisons):
         report(line)
-    return comparisons, gate.decide(clicks, ranking, float(np.nanmean(held.ndcg(popular))), served, served_wins)
+    return comparisons, gate.decide(clicks, ranking, popularity.network, served, served_wins)
 
 
-def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: _HoldOut, ours: Array, pages: Array) -> tuple[Comparison | None, bool]:
+def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: Judged, ours: Array, pages: Array) -> tuple[Comparison | None, bool]:
     """nDCG@10 against the network that is served now, by its own model; and whether that one is above BM25 on this hold-out."""
     versions = Versions(shop.releases)
     current = versions.current()
@@ -192,8 +174,8 @@ def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: _HoldOut, ours
         return None, False
     theirs = held.ndcg(scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages))
     rows, _ = item_rows(data, pages)
-    above = gate.compare("nDCG@10", "bm25", theirs, held.ndcg(data.log.pages.features[rows, BM25]), held.user)
-    return gate.compare("nDCG@10", f"release {current}", held.ndcg(ours), theirs, held.user), above.low > 0
+    above = gate.compare("nDCG@10", "bm25", theirs, held.ndcg(data.log.pages.features[rows, BM25]), held)
+    return gate.compare("nDCG@10", f"release {current}", held.ndcg(ours), theirs, held), above.low > 0
 
 
 def _quiet(environment: "os._Environ[str]") -> None:
