@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+TABLE_WIDTH = 160
 HEARTBEAT_S = 10.0
 """A child that says nothing for so long is said to be still at work."""
 
@@ -35,8 +36,8 @@ class Terminal:
         self.out.print(f"[bold]{escape(line)}[/]")
 
     def table(self, table: Table) -> None:
-        # On a pipe a table is as wide as it has to be: nobody wants addresses cut at column 80.
-        self.out.print(table, soft_wrap=False, width=None if self.out.is_terminal else 200)
+        """As wide as it has to be: nobody wants an address folded, or cut at column 80 of a pipe."""
+        Console(file=self.out.file, width=max(self.out.width, TABLE_WIDTH), highlight=False).print(table, crop=False)
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:

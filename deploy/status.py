@@ -12,6 +12,8 @@ from deploy.console import Terminal, columns
 from deploy.state import Identity, RunState, ServiceState
 
 MB = 1024 * 1024
+ARTIFACTS = {"generation": "generation", "products": "generation", "release": "release"}
+"""Check of /readyz -> the version that its `current` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,13 @@ def readiness(service: ServiceState) -> tuple[bool, dict[str, Any]]:
 
 
 def versions(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Generation and release as /readyz names them, wherever in its checks' details; "" when it does not."""
-    found: dict[str, str] = {}
+    """Generation and release that a service says it serves now, in its checks' details; "" when it does not have one."""
+    found = {"generation": "", "release": ""}
     for name, check in body.get("checks", {}).items():
         detail = check.get("detail")
-        for key in ("generation", "release"):
-            if isinstance(detail, dict) and detail.get(key) is not None:
-                found.setdefault(key, str(detail[key]))
-            elif name.rstrip("s") == key and isinstance(detail, int):
-                found.setdefault(key, str(detail))
-    return found.get("generation", ""), found.get("release", "")
+        if (artifact := ARTIFACTS.get(name)) and isinstance(detail, dict) and detail.get("current") is not None:
+            found[artifact] = str(detail["current"])
+    return found["generation"], found["release"]
 
 
 def usage(processes: list[Identity], interval_s: float = 0.3) -> dict[int, Usage]:

@@ -8,11 +8,14 @@ import itertools
 import logging
 import random
 import secrets
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from locust import FastHttpUser, constant, events, task
+from locust.exception import StopUser
 from rich.console import Console
 
 from loadgen import client
@@ -24,6 +27,7 @@ from loadgen.shoppers import Habits, Visit
 from services.contracts import SearchAnswer
 
 PROGRESS_S = 5.0
+WIDTH = 140
 JSON = {"content-type": "application/json"}
 FIRST, NEXT, EVENTS = "POST /search", "POST /search (next page)", "POST /events"
 
@@ -61,9 +65,11 @@ class Session:
         habits = Habits(turn=self.options.turn, click=self.options.click)
         self.make = shoppers(Path(self.options.shop_root), habits, self.options.seed)
         self.numbers = itertools.count()
+        self.stopping = Event()
         self.start()
 
     def start(self) -> None:
+        self.stopping.clear()
         names = ("host", "num_users", "spawn_rate", "shop_root", "think", "seed", "page_size", "max_pages", "turn", "click")
         self.recorder = Recorder({n: getattr(self.options, n) for n in names if getattr(self.options, n, None) is not None})
 
@@ -79,6 +85,7 @@ def _init(environment: Any, **_: Any) -> None:
     session = environment.aisle = Session(environment)
     environment.events.request.add_listener(_request(session))
     environment.events.test_start.add_listener(lambda **_: session.start())
+    environment.events.test_stopping.add_listener(lambda **_: session.stopping.set())
     if environment.web_ui:
         environment.events.test_stop.add_listener(lambda **_: session.finish())
         environment.web_ui.app.add_url_rule("/stages", "stages", lambda: _stages_page(session))
@@ -103,12 +110,12 @@ def _progress(environment: Any, session: Session) -> None:
 
 def _report(environment: Any, session: Session) -> None:
     result = session.finish()
-    show(result, Console(highlight=False, soft_wrap=True))
+    show(result, Console(highlight=False, soft_wrap=True, width=max(WIDTH, Console().width)))
     environment.process_exit_code = 0 if result.ok else 1
 
 
 def _stages_page(session: Session) -> tuple[str, dict[str, str]]:
-    console = Console(record=True, width=140, quiet=True)
+    console = Console(record=True, width=WIDTH, file=StringIO())
     show(session.recorder.result(), console)
     return console.export_text(), {"content-type": "text/plain; charset=utf-8"}
 
@@ -175,5 +182,7 @@ class ShopperUser(FastHttpUser):
         return self.client.post(path, data=body, headers=JSON, name=name, catch_response=True)  # type: ignore[arg-type]  # bytes are documented
 
     def think(self) -> None:
-        if mean := self.session.options.think:
-            gevent.sleep(self.thinking.expovariate(1 / mean))
+        """Time passes; a shopper who thinks when the load ends goes home."""
+        mean = self.session.options.think
+        if self.session.stopping.wait(self.thinking.expovariate(1 / mean) if mean else 0):
+            raise StopUser

@@ -10,16 +10,8 @@ from loadgen.stages import Waterfall, busy, critical_path
 _STEP = math.log(1.01)
 _LEAST_MS = 1e-4
 
-AI_STAGES = (
-    "analyse.category",
-    "analyse.spell",
-    "preferences.encode",
-    "preferences.preference",
-    "preferences.infer",
-    "rank.score",
-    "rank.model",
-)
-"""Stages in which a learned model works; a stage belongs to one when its name is it or continues it with a dot or colon."""
+AI_STAGES = ("analyse.categories", "preferences.encode", "preferences.inference", "rank.inference")
+"""Stages in which a learned model works: fastText, the network over behaviours, its heads, the ranking network."""
 
 
 class Distribution:
@@ -128,4 +120,4 @@ class StageTable:
 
 
 def is_ai(stage: str) -> bool:
-    return any(stage == name or stage.startswith((f"{name}.", f"{name}:")) for name in AI_STAGES)
+    return stage in AI_STAGES

@@ -138,7 +138,7 @@ class Endpoint:
                     answer = await self._handler(request, call)
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed while the request was worked on") from None
-        with timing.stage("encode"):
+        with timing.stage("serialise"):
             return _encoder.encode(answer)
 
     async def _read(self, scope: Any, receive: Any) -> Any:

@@ -184,8 +184,9 @@ def test_rollback_goes_to_the_release_before_the_current_one() -> None:
 
 
 def test_versions_are_read_from_the_details_of_readiness() -> None:
-    assert versions({"checks": {"index": {"ok": True, "detail": {"generation": 3, "release": 2}}}}) == ("3", "2")
-    assert versions({"checks": {"generation": {"ok": True, "detail": 4}}}) == ("4", "")
+    both = {"generation": {"ok": True, "detail": {"current": 3, "served": [2, 3]}}, "release": {"ok": True, "detail": {"current": 2}}}
+    assert versions({"checks": both}) == ("3", "2")
+    assert versions({"checks": {"products": {"ok": True, "detail": {"current": 4}}, "log": {"ok": True, "detail": None}}}) == ("4", "")
     assert versions({}) == ("", "")
 
 
