@@ -122,7 +122,7 @@ def item_features(
     columns[_STRICT] = candidates.stricts() != 0
     columns[_QUERY_TERMS] = math.log1p(len(terms)) - 1.0
     if categories:
-        columns[_CATEGORY] = category_probability(index, categories, rows)
+        columns[_CATEGORY] = np.minimum(category_probability(index, categories, rows), 1.0)
     columns[_TIERS] = candidates.tiers() == _TIER_NUMBERS
     columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + np.arange(n, dtype=np.float32))
     _product(index, rows, now_ms, columns)
@@ -238,7 +238,7 @@ def lasting(index: ForwardIndex) -> Floats:
         0.5 * np.log((purchases + 1) / (average.purchases + 1)),
         _rate(clicks, popularity[_P_IMPRESSIONS], average.clicks, average.impressions, _CLICK_PRIOR),
         _rate(purchases, clicks, average.purchases, average.clicks, _PURCHASE_PRIOR),
-        0.5 * np.arcsinh(popularity[_P_SCORE] / (average.score or 1.0)),
+        0.5 * np.arcsinh(popularity[_P_SCORE] / max(average.score, 1e-12)),
         index.created_ms / _DAY_MS,
     )
     return _lasting.setdefault(index, np.stack(columns, axis=1).astype(np.float32))

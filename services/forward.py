@@ -103,7 +103,7 @@ class ForwardIndex:
 
 def with_popularity(index: ForwardIndex, popularity: Floats, tier: npt.NDArray[np.uint8] | None = None) -> ForwardIndex:
     """The same catalogue at another time: popularity float32[size, 5] in the order of POPULARITY; arrays are shared, tiers kept unless given."""
-    clean = clean_popularity(popularity)
+    clean = clean_popularity(popularity, index.present)
     return replace(
         index, popularity=clean, tier=index.tier if tier is None else tier, averages=averages_of(clean, index.price_cents, index.present)
     )
@@ -112,8 +112,9 @@ def with_popularity(index: ForwardIndex, popularity: Floats, tier: npt.NDArray[n
 def category_probability(index: ForwardIndex, categories: Sequence[Category], rows: npt.NDArray[Any]) -> Floats:
     """float32[len(rows)]: for each product the probabilities of the predicted categories that are its leaf or above it, summed."""
     lines = index.category_lines[index.category_row[rows]]
-    probabilities = np.array([min(max(0.0, category.probability), 1.0) for category in categories], np.float32)
-    ids = np.array([category.id for category in categories], np.int32)
+    real = [category for category in categories if category.id >= 0]  # -1 only fills up the lines
+    probabilities = np.array([min(max(0.0, category.probability), 1.0) for category in real], np.float32)
+    ids = np.array([category.id for category in real], np.int32)
     return np.asarray((lines[:, :, None] == ids).sum(axis=1) @ probabilities, np.float32)
 
 
@@ -124,10 +125,11 @@ def build(catalogue: Catalogue, info: ShopInfo) -> ForwardIndex:
     return build_index(catalogue, info)
 
 
-def clean_popularity(popularity: Floats) -> Floats:
-    """A copy in which counts are not negative and everything is finite."""
+def clean_popularity(popularity: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+    """A copy in which counts are not negative, everything is finite, and products that do not exist have none."""
     clean: Floats = np.nan_to_num(np.asarray(popularity, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     np.maximum(clean[:, :4], 0.0, out=clean[:, :4])
+    clean[~present] = 0.0
     return clean
 
 

@@ -28,7 +28,7 @@ def build_index(catalogue: Catalogue, info: ShopInfo) -> ForwardIndex:
     }
     present = _scattered(size, numbers, np.ones(len(numbers), np.bool_), False)
     levels = price_levels(table["price_cents"].to_numpy(), table["category_id"].to_numpy())
-    popularity, tier = _popularity(catalogue, size)
+    popularity, tier = _popularity(catalogue, present)
     texts = _Texts(catalogue, info)
     postings = _Postings.of(texts.batches(), size, texts.vocabulary)
     documents = len(numbers)
@@ -75,7 +75,8 @@ def _category_rows(category_ids: npt.NDArray[np.int32], wanted: npt.NDArray[np.i
     return np.where(known & (wanted >= 0), rows, len(category_ids)).astype(np.int32)
 
 
-def _popularity(catalogue: Catalogue, size: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+def _popularity(catalogue: Catalogue, present: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    size = len(present)
     popularity, tier = np.zeros((size, len(POPULARITY)), np.float32), np.full(size, _LEAST_POPULAR, np.uint8)
     if (table := catalogue.popularity) is not None:
         numbers = table["product_no"].to_numpy().astype(np.intp)
@@ -83,7 +84,7 @@ def _popularity(catalogue: Catalogue, size: int) -> tuple[Floats, npt.NDArray[np
         for column, name in enumerate(POPULARITY):
             popularity[numbers[kept], column] = table[name].to_numpy()[kept]
         tier[numbers[kept]] = table["tier"].to_numpy()[kept]
-    return clean_popularity(popularity), tier
+    return clean_popularity(popularity, present), tier
 
 
 class _Batch(NamedTuple):
