@@ -25,6 +25,7 @@ MAX_VALUE_CHARS = 200
 """Longer attribute values are searched, but no filter and no facet: nobody chooses among paragraphs."""
 WRITER_MEMORY_BYTES = 200_000_000
 PRICE_RANGES = 7
+_ROUND = (10, 15, 20, 30, 50, 70)
 PROGRESS_S = 2.0
 log = logging.getLogger("aisle.searcher.build")
 
@@ -115,10 +116,10 @@ def build(shop: Shop, generation: int, *, nested: bool = True) -> PartInfo:
 
 
 def price_edges(price_cents: npt.NDArray[np.int64]) -> list[int]:
-    """Lower edges of at most PRICE_RANGES ranges that hold about equally many products, each edge of the form 1, 2 or 5 times a power of ten."""
+    """Lower edges of at most PRICE_RANGES ranges that hold about equally many products, with round edges (_ROUND times a power of ten)."""
     if not len(price_cents):
         return [0]
-    series = np.array([m * 10**e for e in range(2, 13) for m in (1, 2, 5)])
+    series = np.array([m * 10**e for e in range(1, 12) for m in _ROUND])
     cuts = np.quantile(price_cents, np.arange(1, PRICE_RANGES) / PRICE_RANGES)
     edges = series[np.argmin(np.abs(np.log(series)[None, :] - np.log(np.maximum(cuts, 1))[:, None]), axis=1)]
     return [0, *sorted({int(e) for e in edges})]

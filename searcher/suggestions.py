@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from searcher.suggest import Weighted
 from services.catalogue import Categories, Product
 from services.contracts import Suggestion
-from services.text import fold, stop_words, surface_words
+from services.text import fold, index_terms, stop_words, surface_words
 
 MAX_PHRASE_WORDS = 3
 MAX_PHRASES = 20_000
@@ -20,7 +20,7 @@ class SuggestionBuilder:
     """Feed it every product with its popularity, then take `entries`."""
 
     def __init__(self, categories: Categories, language: str) -> None:
-        self._categories, self._stop_words = categories, stop_words(language)
+        self._categories, self._language, self._stop_words = categories, language, stop_words(language)
         self._category_weight: dict[int, float] = defaultdict(float)
         self._brands: dict[str, Counter[str]] = defaultdict(Counter)
         self._brand_weight: dict[str, float] = defaultdict(float)
@@ -41,11 +41,11 @@ class SuggestionBuilder:
             self._forget_rare()
 
     def entries(self) -> list[Weighted]:
-        """Best first; a text stands once, as a category before a brand before a phrase."""
+        """Best first; texts with the same terms ("hat", "Hats") stand once, as a category before a brand before the heaviest phrase."""
         found = [*self._named_categories(), *self._named_brands(), *self._shared_phrases()]
         once: dict[str, Weighted] = {}
         for entry in found:
-            once.setdefault(fold(entry.suggestion.text), entry)
+            once.setdefault(" ".join(index_terms(entry.suggestion.text, self._language)), entry)
         return sorted(once.values(), key=lambda e: (-e.weight, e.suggestion.text))
 
     def _named_categories(self) -> Iterator[Weighted]:
