@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from services import forward
+from services.contracts import Term
 from services.forward import ASKED, BRAND, CATEGORY, DESCRIPTION, TITLE
 from tests.forward_shop import index_of, popular, product
 
@@ -50,7 +51,7 @@ def test_an_index_without_products_can_be_saved_loaded_and_searched(tmp_path: Pa
     forward.save(index_of(tmp_path, [], []), tmp_path)
     loaded = forward.load(tmp_path)
     assert (loaded.size, loaded.documents) == (0, 0)
-    assert forward.GlobalBm25(loaded).search([forward.Term("sofa")], 10)[0].tolist() == []
+    assert forward.GlobalBm25(loaded).search([Term("sofa")], 10)[0].tolist() == []
 
 
 def test_a_category_has_its_ancestors_and_an_unknown_one_none(tmp_path: Path) -> None:
