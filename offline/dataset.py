@@ -178,4 +178,4 @@ def groups(values: list[str]) -> list[tuple[int, int]]:
     """First and last + 1 value of each property in a vocabulary that is grouped by property."""
     names = [value.partition(":")[0] for value in values]
     starts = [row for row in range(1, len(names)) if names[row] != names[row - 1]]
-    return list(zip(starts, [*starts[1:], len(names)], strict=True))
+    return list(zip(starts, [*starts[1:], len(names)], strict=False))  # without values there are no starts: no pairs

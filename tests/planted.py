@@ -77,7 +77,10 @@ def _page(random: np.random.Generator, number: int, user: str, preference: float
     liked = shown % 4 == (0 if user[0] == "a" else 1)
     attraction = 0.3 + preference * np.where(liked, 0.6, -0.28)
     clicked = random.random(PAGE) < attraction / np.arange(1, PAGE + 1) ** 0.5
-    events = [_event(user, query, int(shown[row]), ts_ms + 1_000 * (int(row) + 1), int(row) + 1, bool(random.random() < 0.2)) for row in np.flatnonzero(clicked)]
+    events = [
+        _event(user, query, int(shown[row]), ts_ms + 1_000 * (int(row) + 1), int(row) + 1, bool(random.random() < 0.2))
+        for row in np.flatnonzero(clicked)
+    ]
     return [NewRecord("page", ts_ms, user, msgspec.json.encode(page)), *events]
 
 

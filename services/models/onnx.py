@@ -6,11 +6,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from services.artifacts import Manifest
 from services.contracts import Category, Strategy
 from services.errors import ConfigurationError
 from services.models.port import ASSETS, F32, QUERY_CATEGORIES, UNKNOWN, VECTOR_SIZE, Events, Model, Preferences, ReleaseFacts, facts_of
+
+_UNREADABLE = tuple(
+    getattr(ort_errors, name) for name in ("NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented", "Fail")
+)
 
 
 def load(folder: Path, manifest: Manifest) -> Model:
@@ -24,7 +29,7 @@ def load(folder: Path, manifest: Manifest) -> Model:
                 return Baseline(manifest.version, facts)
             case other:
                 raise ConfigurationError(f"release {manifest.version} has strategy {other}, which this code cannot serve")
-    except (OSError, msgspec.MsgspecError, ort.capi.onnxruntime_pybind11_state.NoSuchFile) as error:
+    except (OSError, ValueError, msgspec.MsgspecError, *_UNREADABLE) as error:
         raise ConfigurationError(f"release {manifest.version} cannot be loaded ({error}): train again with `aisle train`") from error
 
 

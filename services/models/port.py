@@ -59,7 +59,7 @@ def events_of(columns: I32, product_no: npt.NDArray[Any], kinds: npt.NDArray[Any
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What is known of a user for one query; zeros are neutral. scores float32[A], weights float32[F] (added to the release's global
-    ranking weights, which work on standardised features), vector float32[D]."""
+    ranking weights), vector float32[D]."""
 
     scores: F32
     weights: F32
