@@ -46,6 +46,8 @@ class QueryTerm:
 
 def fold(text: str) -> str:
     """Unicode compatibility form, lower case, without accents: what two spellings of one word have in common."""
+    if text.isascii():  # nearly everything that builders fold; the same answer in a tenth of the time
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
