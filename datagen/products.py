@@ -67,6 +67,10 @@ class Products:
         return Products(**{n: c for n, c in columns.items() if "." not in n}, **{f: np.stack(c, axis=1) for f, c in wide.items()})
 
 
+def product_id(product_no: int) -> str:
+    return f"p{product_no:07d}"
+
+
 def make(settings: WorldSettings, words: Vocabulary, ids: npt.NDArray[np.int64]) -> Products:
     """The products with these ids."""
     tables = _Tables.of(settings.seed, words.leaves, words)
