@@ -115,15 +115,18 @@ def _head(g: _Graph, states: str) -> None:
     liked = g.op("Add", g.op("MatMul", context, g.constant(about)), g.op("MatMul", hidden, g.weight("vector")))
     share = g.op("Div", count, g.op("Add", count, g.constant([np.exp(g._weights["evidence"])])))
     vector = g.op("Mul", liked, share)
-    g.name(g.op("MatMul", vectors, vector), "scores")
+    g.name(g.op("MatMul", vector, g.constant(g._weights["vectors"].T)), "scores")  # a row times a matrix: 100 times a matrix times a column
     g.name(g.op("MatMul", vector, g.weight("rank_personal")), "weights")
     g.name(vector, "vector")
 
 
 def _rank(g: _Graph) -> None:
-    scale = g._weights["scale"]
-    linear = g.op("Mul", g.op("Add", g.weight("rank_global"), "weights"), g.weight("scale"))
+    """On transposed features, so that all products have a row on the left (see `scores` above)."""
+    scale, row = g._weights["scale"], g.constant([0], kind=np.int64)
+    features = g.op("Transpose", "features", perm=[1, 0])
+    linear = g.op("MatMul", g.op("Mul", g.op("Add", g.weight("rank_global"), "weights"), g.weight("scale")), features)
     user = g.op("Add", g.op("MatMul", "vector", g.weight("rank_user")), g.weight("rank_bias"))
-    hidden = g.op("Add", g.op("MatMul", "features", g.constant(g._weights["rank_features"] * scale[:, None])), user)
-    deep = g.op("MatMul", g.op("Relu", hidden), g.constant(g._weights["rank_out"][:, 0]))
-    g.name(g.op("Add", g.op("MatMul", "features", linear), deep), "scores")
+    hidden = g.op("MatMul", g.constant((g._weights["rank_features"] * scale[:, None]).T), features)
+    hidden = g.op("Relu", g.op("Add", hidden, g.op("Unsqueeze", user, g.constant([1], kind=np.int64))))
+    deep = g.op("Squeeze", g.op("MatMul", g.constant(g._weights["rank_out"].T), hidden), row)
+    g.name(g.op("Add", linear, deep), "scores")
