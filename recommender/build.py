@@ -40,7 +40,7 @@ from services.text import index_terms, words
 MAX_CLICKS = 200_000
 """The newest so many clicks teach categories."""
 MIN_MEASURED = 200
-"""Fewer clicks in the measured part than this say nothing: then fastText ships unmeasured."""
+"""Fewer clicks in the measured part than this say too little: then titles are held out instead."""
 TITLES_ONLY = f"{BASELINE}_titles"
 
 
@@ -81,11 +81,13 @@ def _categories(catalogue: Catalogue, searches: list[Search], language: str, own
     if not len(leaves):
         return None
     titles = _titles(catalogue)
+    measured_on = "the last 20 % of logged clicks by time"
     clicks = clicked_queries(((s.text, s.visitor, s.clicked) for s in searches), category_of, MAX_CLICKS)
     train, held_out = clicks.part(0, TRAIN_SHARE), clicks.part(TRAIN_SHARE, TRAIN_SHARE + CALIBRATE_SHARE)
     test = clicks.part(TRAIN_SHARE + CALIBRATE_SHARE, 1)
     if len(test) < MIN_MEASURED:
-        train, held_out, test = clicks.part(0, 0), _short_titles(titles), clicks.part(0, 0)
+        measured_on = f"two words of held-out titles, because the log has only {len(clicks)} clicks"
+        train, held_out, test, titles = clicks.part(0, 0), _short_titles(titles, 3), _short_titles(titles, 8), _without(titles, (3, 8))
     everything = titles + train
     models: dict[str, CategoryModel] = {KIND: FastText.train(everything)}
     results = {}
@@ -98,9 +100,7 @@ def _categories(catalogue: Catalogue, searches: list[Search], language: str, own
         kind=shipped,
         temperature=fit_temperature(models[shipped], held_out),
         names={int(c): catalogue.categories.name(int(c)) for c in leaves},
-        reason=f"highest top-1 on the last {len(test)} clicks by time"
-        if results
-        else f"not measured: only {len(clicks)} clicks in the log",
+        reason=f"highest top-1 on {measured_on}" if results else "not measured: too few products",
         measured=results,
         examples={"titles": len(titles), "train": len(train), "calibrate": len(held_out), "test": len(test)},
     )
@@ -120,15 +120,16 @@ def _titles(catalogue: Catalogue) -> Examples:
     return Examples([texts[i] for i in kept], categories[kept], [f"title{i}" for i in kept])
 
 
-def _short_titles(titles: Examples) -> Examples:
-    """Two words of every tenth title: without logged queries the nearest thing to one, for the temperature only."""
-    rng = np.random.default_rng(0)
-    rows = np.arange(0, len(titles), 10)
-    texts = []
-    for row in rows.tolist():
-        title = words(titles.texts[row])
-        texts.append(" ".join(rng.permutation(title)[:2]) if title else "")
-    return Examples(texts, titles.categories[rows], [titles.groups[row] for row in rows.tolist()])
+def _short_titles(titles: Examples, digit: int) -> Examples:
+    """Two words of every title whose number ends in this digit: without logged queries the nearest thing to one."""
+    rng = np.random.default_rng(digit)
+    kept = titles.where(np.arange(len(titles)) % 10 == digit)
+    texts = [" ".join(rng.permutation(title)[:2]) if (title := words(text)) else "" for text in kept.texts]
+    return Examples(texts, kept.categories, kept.groups)
+
+
+def _without(titles: Examples, digits: tuple[int, ...]) -> Examples:
+    return titles.where(~np.isin(np.arange(len(titles)) % 10, digits))
 
 
 def summary(part: Part) -> str:

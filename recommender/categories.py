@@ -42,6 +42,11 @@ class Examples:
         a, b = round(first * len(self)), round(last * len(self))
         return Examples(self.texts[a:b], self.categories[a:b], self.groups[a:b])
 
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Examples":
+        """The examples for which bool[n] holds."""
+        rows = np.flatnonzero(mask)
+        return Examples([self.texts[i] for i in rows.tolist()], self.categories[rows], [self.groups[i] for i in rows.tolist()])
+
     def __add__(self, other: "Examples") -> "Examples":
         return Examples([*self.texts, *other.texts], np.concatenate([self.categories, other.categories]), [*self.groups, *other.groups])
 

@@ -35,6 +35,7 @@ class Projector:
     def __init__(self, graph: UserGraph, log: EventLogReader, cache: ProfileCache, telemetry: Telemetry) -> None:
         self._graph, self._log, self._cache, self._telemetry = graph, log, cache, telemetry
         self._lock = threading.Lock()
+        self._closed = False
         self.complete = False
         """Has once reached the end of the log since the start: until then answers may lack what was done before it."""
 
@@ -53,6 +54,8 @@ class Projector:
     def catch_up(self) -> int:
         """Project up to what is now the end of the log; returns the position reached."""
         with self._lock:
+            if self._closed:
+                return self._graph.position()
             end, position = self._log.end(), self._graph.position()
             if position == 0 and end:
                 self._project(None, self._everything(end), end)
@@ -62,6 +65,11 @@ class Projector:
             self.complete = True
             self._telemetry.set("aisle_log_offset", position, "projected")
             return position
+
+    def close(self) -> None:
+        """Waits for what is under way; after it nothing is projected."""
+        with self._lock:
+            self._closed = True
 
     def _step(self, after: int, end: int) -> int:
         batch = self._log.read(after, READ_AT_ONCE, ("event", "forget"))

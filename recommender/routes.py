@@ -117,6 +117,7 @@ class Projection:
             run.result()  # raises what went wrong
 
     def close(self) -> None:
+        self._projector.close()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 

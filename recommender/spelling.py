@@ -18,7 +18,7 @@ SHORT_WORD = 4
 """Words of at most so many letters are corrected by one edit only."""
 SHORTEST_WORD = 3
 MAX_UNKNOWN = 8
-"""Unknown words that are looked up per query: bounds what a hostile query costs."""
+"""Different unknown words that are looked up per query: bounds what a hostile query costs."""
 MIN_QUERY_SUPPORT = 5
 """Clicked searches before a word that the catalogue does not have counts as a word."""
 TYPO_RATIO = 10
@@ -114,14 +114,16 @@ class Speller:
     def _replacements(self, all_words: list[str]) -> dict[int, list[str]]:
         """Place -> words that stand there instead; [] for a word that was joined to its neighbour."""
         replaced: dict[int, list[str]] = {}
-        unknown = [place for place, word in enumerate(all_words) if not self.knows(word)][:MAX_UNKNOWN]
-        for place in unknown:
-            if place in replaced:
+        alone: dict[str, list[str] | None] = {}
+        for place, word in enumerate(all_words):
+            if place in replaced or self.knows(word):
                 continue
-            joined = self._joined(all_words, place, replaced)
-            if joined:
+            if joined := self._joined(all_words, place, replaced):
                 replaced |= joined
-            elif better := self._alone(all_words[place]):
+                continue
+            if word not in alone and len(alone) < MAX_UNKNOWN:
+                alone[word] = self._alone(word)
+            if better := alone.get(word):
                 replaced[place] = better
         return replaced
 

@@ -29,7 +29,7 @@ class CategoryFacts(msgspec.Struct, frozen=True):
     names: dict[int, str]
     reason: str
     measured: dict[str, Measured] = {}
-    """Top-1 on the last 20 % of the logged clicks by time, per kind; empty without logs."""
+    """Top-1 per kind, on what `reason` says; empty for a catalogue of a few products."""
     examples: dict[str, int] = {}
 
 

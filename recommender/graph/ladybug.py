@@ -63,12 +63,15 @@ class LadybugGraph:
         for _ in range(readers):
             self._readers.put(ladybug.Connection(self._database, num_threads=1))
         self._writing = threading.Lock()
+        self._connections, self._closed = readers, False
         self._known = self._product_mask()
         self._position = self._offset(PARTITION)
 
     def recent(self, user: str, limit: int) -> list[UserEvent]:
         connection = self._readers.get()
         try:
+            if self._closed:
+                raise Unavailable("the user graph is closed")
             rows = list(connection.execute(cypher.recent(limit), {"user": user}))
         except RuntimeError as error:
             raise Unavailable(f"the user graph cannot be read: {error}") from None
@@ -104,11 +107,16 @@ class LadybugGraph:
         self.recent("", 1)
 
     def close(self) -> None:
+        """Waits for reads and writes that are under way; idempotent."""
         with self._writing:
-            while not self._readers.empty():
-                self._readers.get().close()
-            self._writer.close()
-            self._database.close()
+            if self._closed:
+                return
+            self._closed = True
+            idle = [self._readers.get() for _ in range(self._connections)]
+            for connection in (*idle, self._writer, self._database):
+                connection.close()
+            for connection in idle:
+                self._readers.put(connection)  # so that a late reader is told instead of kept waiting
 
     # ---- row by row ----
 
@@ -183,6 +191,8 @@ class LadybugGraph:
     @contextlib.contextmanager
     def _write(self) -> Iterator[None]:
         with self._writing:
+            if self._closed:
+                raise Unavailable("the user graph is closed")
             try:
                 yield
             except RuntimeError as error:

@@ -1,0 +1,120 @@
+"""Spelling corrects what nobody knows, and leaves alone what anybody could mean."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.spelling import MAX_UNKNOWN, Speller, Vocabulary, build_vocabulary, catalogue_words, query_words
+from services.catalogue import CATEGORIES_SCHEMA, Categories, Product
+
+WORDS = [
+    "running",
+    "shoes",
+    "shorts",
+    "wireless",
+    "headphones",
+    "notebook",
+    "note",
+    "book",
+    "keyboard",
+    "usb",
+    "cable",
+    "black",
+    "men",
+    "cafe",
+]
+SPELLER = Speller(Vocabulary({word: 100 - n for n, word in enumerate(WORDS)} | {"handmade": 0}), "en")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("runing shoes", "running shoes"),  # one edit
+        ("wireles headphnes", "wireless headphones"),
+        ("haedphones", "headphones"),  # letters swapped
+        ("hedfones", None),  # three edits are another word
+        ("runningshoes", "running shoes"),  # typed as one
+        ("head phones", "headphones"),  # typed apart
+        ("black key board cable", "black keyboard cable"),
+        ("usb-cabel", "usb cable"),
+        ("Wireles (Black) HEADPHONES", "wireless (Black) HEADPHONES"),
+        ("kaybord", "keyboard"),  # two edits
+        ("blak", "black"),
+        ("blkc", None),  # a short word gets one edit only
+    ],
+)
+def test_what_was_typed_becomes_what_was_meant(typed: str, meant: str | None) -> None:
+    assert SPELLER.correct(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "note book",
+        "running shoe",
+        "handmade",
+        "hand-made shoes usb-cable",
+        "xm4 wh-1000xm5 shoees2",
+        "for the men",
+        "ab zz",
+        "CAFÉ",
+        "",
+        " ",
+        "🎧",
+        "!?",
+    ],
+)
+def test_what_is_known_short_or_has_a_digit_stays(text: str) -> None:
+    assert SPELLER.correct(text) is None
+    if text != "hand-made shoes usb-cable":
+        assert not SPELLER.needs_work(text)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=8), st.lists(st.text(min_size=1, max_size=12), max_size=4), st.randoms())
+def test_a_known_word_is_never_changed_whatever_stands_beside_it(known: list[str], others: list[str], random: "st.Random") -> None:
+    typed = known + others
+    random.shuffle(typed)
+    corrected = SPELLER.correct(" ".join(typed))
+    if corrected is not None:
+        kept = Counter(corrected.split())
+        joined = sum(1 for word in known if not kept[word])  # only by being joined to an unknown neighbour
+        assert joined <= len(others)
+        assert corrected != " ".join(typed)
+
+
+@given(st.text(max_size=256))
+def test_any_text_is_survived_and_a_correction_needs_no_further_one(text: str) -> None:
+    corrected = SPELLER.correct(text)
+    assert corrected is None or SPELLER.needs_work(text)
+
+
+def test_only_so_many_unknown_words_are_looked_up() -> None:
+    unknown = [f"shirt{letters}"[::-1] for letters in ("qa", "qb", "qc", "qd", "qe", "qf", "qg", "qh")][:MAX_UNKNOWN]
+    assert SPELLER.correct(" ".join(["keybord", "keybord", *unknown])) == " ".join(["keyboard", "keyboard", *unknown])
+    assert SPELLER.correct(" ".join([*unknown, "keybord"])) is None
+
+
+def product(title: str, description: str = "") -> Product:
+    return Product(0, "p", title, "Acme", 1, description, 1, "", 0, {"material": "Leather", "sku": "hidden"})
+
+
+def test_the_catalogue_knows_words_parts_and_descriptions_but_corrects_only_to_what_it_names() -> None:
+    categories = Categories(CATEGORIES_SCHEMA.empty_table().from_pydict({"category_id": [1], "name": ["Sofas"], "parent_id": [-1]}))
+    counts = catalogue_words([product("T-shirt", "Cosy"), product("Red t-shirt")], categories, ["material"])
+    assert (counts["tshirt"], counts["shirt"], counts["sofas"], counts["leather"], counts["acme"], counts["cosy"]) == (2, 2, 2, 2, 2, 0)
+    assert "cosy" in counts
+    assert "hidden" not in counts
+
+
+def test_a_word_of_queries_counts_when_many_clicked_and_it_looks_like_no_typo() -> None:
+    queries = query_words(["couch"] * 6 + ["sofaa"] * 6 + ["rare"] * 2 + ["sofa"] * 3)
+    vocabulary = build_vocabulary(Counter({"sofa": 100, "cosy": 0}), queries)
+    assert vocabulary.counts == {"sofa": 103, "cosy": 0, "couch": 6}
+
+
+def test_a_vocabulary_survives_its_file() -> None:
+    vocabulary = Vocabulary({"b": 2, "a": 0, "ü": 1})
+    assert Vocabulary.loads(vocabulary.dumps()) == vocabulary
+    assert Vocabulary.loads(b"") == Vocabulary({})
