@@ -63,7 +63,7 @@ def check_candidates(candidates: Candidates) -> None:
 def items(pair: Pair, terms: Sequence[Term], categories: Sequence[Category], candidates: Candidates, now_ms: int) -> Floats:
     """float32[n, F] whose item part is filled in; the user part is neutral."""
     features = np.zeros((len(candidates), len(FEATURES)), np.float32)
-    features[:, : len(ITEM_FEATURES)] = item_features(pair.index, terms, categories, candidates, now_ms)
+    item_features(pair.index, terms, categories, candidates, now_ms, features[:, : len(ITEM_FEATURES)])
     return features
 
 

@@ -30,6 +30,7 @@ from services.forward import (
     B,
     Floats,
     ForwardIndex,
+    Rows,
     category_probability,
 )
 
@@ -104,18 +105,24 @@ _CLICK_PRIOR, _PURCHASE_PRIOR = 50.0, 10.0  # impressions and clicks that an uns
 
 
 def item_features(
-    index: ForwardIndex, terms: Sequence[Term], categories: Sequence[Category], candidates: Candidates, now_ms: int
-) -> npt.NDArray[np.float32]:
+    index: ForwardIndex,
+    terms: Sequence[Term],
+    categories: Sequence[Category],
+    candidates: Candidates,
+    now_ms: int,
+    out: Floats | None = None,
+) -> Floats:
     """float32[n, len(ITEM_FEATURES)] of the candidates, in their order. A product that the index does not have is a row of zeros.
 
-    Prices are placed among these very candidates, so features belong to a candidate list, not to a product.
+    Prices are placed among these very candidates, so features belong to a candidate list, not to a product. `out`: zeros of that
+    shape to write to (the first columns of a wider array, say).
     """
     numbers = candidates.numbers()
     n = len(numbers)
-    features = np.zeros((n, len(ITEM_FEATURES)), np.float32)
+    features = np.zeros((n, len(ITEM_FEATURES)), np.float32) if out is None else out
     if n == 0 or index.size == 0:
         return features
-    rows = np.minimum(numbers, np.uint32(index.size - 1))
+    rows = np.minimum(numbers, index.size - 1).astype(np.intp)
     columns = features.T
     if terms:
         _text(index, Query.of(index, terms), rows, columns)
@@ -165,7 +172,7 @@ class Query:
         return Query(list(places), own, synonyms, index.idf[ids])  # the idf at -1 is that of an unknown term
 
 
-def _text(index: ForwardIndex, query: Query, rows: Numbers, columns: Floats) -> None:
+def _text(index: ForwardIndex, query: Query, rows: Rows, columns: Floats) -> None:
     tf, fields = _occurrences(index, query.wanted, rows)
     weight = index.idf[query.wanted] * np.float32(K1 + 1)
     length = index.doc_len[rows] * np.float32(K1 * B / index.average_length) + np.float32(K1 * (1 - B))
@@ -184,26 +191,28 @@ def _text(index: ForwardIndex, query: Query, rows: Numbers, columns: Floats) -> 
     columns[_MATCHED] = (found != 0).sum(axis=0) / len(query.own)
 
 
-def _occurrences(index: ForwardIndex, wanted: list[int], rows: Numbers) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _occurrences(index: ForwardIndex, wanted: list[int], rows: Rows) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Frequencies and parts, uint8[m, n] each, of m wanted terms in n rows."""
     at = np.empty((len(wanted), len(rows)), np.intp)
     if at.size == 0:
         return np.zeros(at.shape, np.uint8), np.zeros(at.shape, np.uint8)
+    numbers = rows.astype(np.uint32)  # of the postings' type, or bisection would convert the postings
     terms = np.array(wanted)
     starts, ends = index.posting_starts[terms], index.posting_starts[terms + 1]
     for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        at[place] = index.posting_rows[start:end].searchsorted(rows)
+        at[place] = index.posting_rows[start:end].searchsorted(numbers)
     at += starts[:, None]
     np.minimum(at, ends[:, None] - 1, out=at)
-    occurs = index.posting_rows[at] == rows
+    occurs = index.posting_rows[at] == numbers
     return index.posting_tf[at] * occurs, index.posting_fields[at] * occurs
 
 
 def _per_term(query: Query, scores: Floats, fields: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.uint8]]:
     """Scores float32[t, n] and parts uint8[t, n] of the query's t terms, each the best (all) of itself and its synonyms."""
-    n = scores.shape[1]
-    best = np.vstack((scores, np.zeros((1, n), np.float32)))[query.own]  # the last row stands for terms that no product has
-    found = np.vstack((fields, np.zeros((1, n), np.uint8)))[query.own]
+    if -1 in query.own:  # terms that no product has: a row of zeros at the end stands for them
+        nothing = np.zeros((1, scores.shape[1]))
+        scores, fields = np.vstack((scores, nothing), dtype=np.float32), np.vstack((fields, nothing), dtype=np.uint8, casting="unsafe")
+    best, found = scores[query.own], fields[query.own]
     for term, phrase in query.synonyms:
         if len(phrase) == 1:
             score, parts = scores[phrase[0]], fields[phrase[0]]
@@ -244,8 +253,8 @@ def lasting(index: ForwardIndex) -> Floats:
     return _lasting.setdefault(index, np.stack(columns, axis=1).astype(np.float32))
 
 
-def _product(index: ForwardIndex, rows: Numbers, now_ms: int, columns: Floats) -> None:
-    known = lasting(index)[rows]
+def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats) -> None:
+    known = lasting(index).take(rows, axis=0)
     columns[_LASTING] = known[:, :-1].T
     columns[_AGE] = np.minimum(np.log1p(np.maximum(np.float32(now_ms / _DAY_MS) - known[:, -1], 0.0)) / 2.0 - 2.0, 3.0)
     prices = known[:, 0].copy()
