@@ -48,7 +48,8 @@ def fold(text: str) -> str:
     """Unicode compatibility form, lower case, without accents: what two spellings of one word have in common."""
     if text.isascii():  # nearly everything that builders fold; the same answer in a tenth of the time
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = unicodedata.normalize("NFKD", text).casefold()  # in this order: mathematical capitals become letters, then lower case
+    decomposed = unicodedata.normalize("NFKD", plain)
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
 
