@@ -1,0 +1,183 @@
+"""`make bench`: CPU milliseconds per search of the running path, of its bare floor, and of five bare hops, interleaved in one run.
+
+The system and the floor work on copies of a shop, so that the shop itself is neither written to nor slowed down. Exit code 1 when the
+system costs more above its floor than twice the hops, or when an answer was degraded or failed.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from deploy.preflight import check_not_running, require_shop
+from deploy.state import StateFile
+from loadgen.stages import parse
+from loadgen.stats import StageTable
+from services.artifacts import Versions
+from services.errors import ConfigurationError
+from services.shop import Shop, home
+from tests.bench.client import Answers, ask_all
+from tests.bench.floor import Floor
+from tests.bench.hops import Hops
+from tests.bench.measure import Series, Verdict, cpu_seconds, per_search_ms, spread
+from tests.bench.workload import asks, copy_home
+from tests.system.stack import Stack
+
+CONCURRENCY = 8
+SERVERS = ("planner", "recommender", "searcher", "ranker")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--shop", default="demo")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--searches", type=int, default=600, help="per round and contender")
+    parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    try:
+        shop = require_shop(options.shop, home())
+        check_not_running(StateFile(home()))
+        if Versions(shop.generations).current() is None or Versions(shop.releases).current() is None:
+            raise ConfigurationError(f"shop {shop.name!r} is not complete yet: `aisle up --shop {shop.name}` makes what is missing")
+    except ConfigurationError as error:
+        sys.exit(f"bench: {error}")
+    with tempfile.TemporaryDirectory(prefix="aisle-bench-") as folder:
+        return Bench(options, shop, Path(folder)).run()
+
+
+class Bench:
+    def __init__(self, options: argparse.Namespace, shop: Shop, folder: Path) -> None:
+        self._options, self._shop, self._folder = options, shop, folder
+        self._console = Console(highlight=False, width=120)
+        self._asks = asks(shop, options.searches, options.seed)
+        self._bodies = [msgspec.json.encode({"query": a.query, "user_id": a.user_id}) for a in self._asks]
+        self._stages = StageTable()
+        self._wrong: list[str] = []
+
+    def run(self) -> int:
+        for name in ("system", "floor"):
+            copy_home(home(), self._shop.name, self._folder / name)
+        self._say(
+            f"{len(self._asks)} searches a round by {len({a.user_id for a in self._asks})} users, {self._options.concurrency} at once; starting"
+        )
+        with Stack.start(self._folder / "system", self._shop.name) as stack:
+            floor = Floor(self._folder / "floor", self._shop.name)
+            try:
+                return self._compare(stack, floor)
+            finally:
+                floor.close()
+
+    def _compare(self, stack: Stack, floor: Floor) -> int:
+        url, pids = f"{stack.url}/search", {name: stack.service(name).process.pid for name in SERVERS}  # type: ignore[union-attr]
+        answered = ask_all(url, self._bodies, self._options.concurrency)  # warm, and tells how large answers are
+        sizes = floor.run(self._asks).sizes
+        answer_bytes = answered.bytes // len(self._bodies)
+        request_bytes = sum(map(len, self._bodies)) // len(self._bodies)
+        sizes = msgspec.structs.replace(sizes, search=(request_bytes, answer_bytes))
+        self._say("bytes of request and answer: " + ", ".join(f"{k} {a:,} {b:,}" for k, (a, b) in msgspec.structs.asdict(sizes).items()))
+        hops = Hops(sizes)
+        try:
+            wait_until_ready(hops.ready_urls)
+            filler = [hops.body] * len(self._bodies)
+            ask_all(f"{hops.url}/search", filler, self._options.concurrency)
+            contenders: dict[str, Callable[[], dict[str, float]]] = {
+                "system": lambda: self._served(url, self._bodies, pids, self._system_answers),
+                "floor": lambda: self._floor(floor),
+                "hops": lambda: self._served(f"{hops.url}/search", filler, hops.pids, self._hop_answers),
+            }
+            series = self._rounds(contenders)
+        finally:
+            hops.close()
+        return self._conclude(series)
+
+    def _rounds(self, contenders: dict[str, Callable[[], dict[str, float]]]) -> dict[str, Series]:
+        series: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+        for number in range(1, self._options.rounds + 1):
+            for name, contender in contenders.items():
+                series[name].append(contender())
+            totals = ", ".join(f"{name} {sum(s[-1].values()):.2f}" for name, s in series.items())
+            self._say(f"round {number} of {self._options.rounds}: {totals} ms CPU a search")
+        return {name: Series(rounds) for name, rounds in series.items()}
+
+    def _served(self, url: str, bodies: Sequence[bytes], pids: dict[str, int], look: Callable[[Answers], None]) -> dict[str, float]:
+        before = cpu_seconds(pids)
+        answers = ask_all(url, bodies, self._options.concurrency)
+        after = cpu_seconds(pids)
+        look(answers)
+        return per_search_ms(before, after, len(bodies))
+
+    def _floor(self, floor: Floor) -> dict[str, float]:
+        done = floor.run(self._asks)
+        return {"one process": done.cpu_s * 1000 / done.searches}
+
+    def _system_answers(self, answers: Answers) -> None:
+        for header in answers.timings:
+            if waterfall := parse(header):
+                self._stages.add(waterfall)
+        self._hop_answers(answers)
+        self._wrong += [f"{count} answers without {reason}" for reason, count in answers.degraded.items()]
+
+    def _hop_answers(self, answers: Answers) -> None:
+        self._wrong += [f"{count} x {reason}" for reason, count in answers.failures.items()]
+
+    def _conclude(self, series: dict[str, Series]) -> int:
+        table = Table(
+            title="CPU ms a search, medians over the rounds", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
+        for heading in ("", "process", "median", "rounds"):
+            table.add_column(heading, justify="left" if heading in ("", "process") else "right")
+        for name, one in series.items():
+            for process in one.processes if len(one.processes) > 1 else []:
+                table.add_row("", process, f"{one.median_of(process):.2f}", spread([r[process] for r in one.rounds]))
+            table.add_row(name, "all", f"{one.median:.2f}", spread(one.totals))
+        self._console.print(table)
+        self._console.print(self._stage_table())
+        for wrong in self._wrong:
+            self._say(f"INVALID: {wrong}")
+        verdict = Verdict(*(series[name].median for name in ("system", "floor", "hops")))
+        self._say(str(verdict))
+        return 0 if verdict.ok and not self._wrong else 1
+
+    def _stage_table(self) -> Table:
+        report = self._stages.report()
+        title = f"stages of the system, ms (wall clock at {self._options.concurrency} at once, Server-Timing)"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("stage", "of searches", "mean", "p50", "p99", "critical path"):
+            table.add_column(heading, justify="left" if heading == "stage" else "right")
+        for row in report.rows:
+            b = row.busy
+            numbers = [f"{row.requests:.0%}", *(f"{ms:.2f}" for ms in (b.mean_ms, b.p50_ms, b.p99_ms))] if b.count else [""] * 4
+            table.add_row(row.stage, *numbers, f"{row.critical_share:.1%}")
+        return table
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+def wait_until_ready(urls: list[str], limit_s: float = 30.0) -> None:
+    give_up = time.monotonic() + limit_s
+    with httpx.Client(timeout=1.0) as client:
+        for url in urls:
+            while not _answers(client, url):
+                if time.monotonic() > give_up:
+                    raise TimeoutError(f"{url} is not ready after {limit_s:.0f} s")
+                time.sleep(0.05)
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
