@@ -48,6 +48,7 @@ __all__ = [
     "Binding",
     "absent",
     "item_features",
+    "lasting",
     "user_features",
 ]
 
