@@ -27,6 +27,7 @@ class MemoryTier:
         self.name = name
         self._documents = sorted(documents, key=lambda d: d.product_no)
         self._terms = {d.product_no: Counter(d.text.split()) for d in documents}
+        self._holding = Counter(term for counts in self._terms.values() for term in counts)
         self._average = sum(sum(t.values()) for t in self._terms.values()) / max(1, len(documents))
         self._open = True
 
@@ -88,7 +89,7 @@ class MemoryTier:
         frequency, length = terms[term.value], sum(terms.values())
         if not frequency:
             return None
-        holding = sum(1 for t in self._terms.values() if t[term.value])
+        holding = self._holding[term.value]
         idf = math.log(1 + (len(self._documents) - holding + 0.5) / (holding + 0.5))
         return term.boost * idf * frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * length / self._average))
 

@@ -90,7 +90,7 @@ class TantivyTier:
         if not hits:
             return Hits(np.empty(0, np.uint32), np.empty(0, np.float64), total)
         keys, addresses = zip(*hits, strict=True)
-        return Hits(self._numbers[self._rows(addresses)], np.array(keys, np.float64), total)
+        return self._ordered(Hits(self._numbers[self._rows(addresses)], np.array(keys, np.float64), total), order)
 
     def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
         searcher = self._open()
@@ -112,6 +112,13 @@ class TantivyTier:
         if len(self._starts) == 1:
             return documents
         return documents + self._starts[[address.segment_ord for address in addresses]]
+
+    def _ordered(self, hits: Hits, order: Order | None) -> Hits:
+        """One segment keeps ties in the order of product_no; of several, which products of the last tie come along is left to the engine."""
+        if len(self._starts) == 1:
+            return hits
+        rows = np.lexsort((hits.product_no, hits.key if order and not order.descending else -hits.key))
+        return Hits(hits.product_no[rows], hits.key[rows], hits.total)
 
     def _open(self) -> tantivy.Searcher:
         if self._searcher is None:
@@ -222,6 +229,10 @@ class TantivyWriter:
         document.add_json(_VALUE, {f"a{v.number}": _MARK + v.value for v in product.attributes})
         self._writer.add_document(document)
 
-    def finish(self) -> None:
+    def flush(self) -> None:
+        """End a segment."""
         self._writer.commit()
+
+    def finish(self) -> None:
+        self.flush()
         self._writer.wait_merging_threads()

@@ -1,6 +1,6 @@
 """What every TierIndex does, whichever engine is behind it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,24 +30,30 @@ from tests.searcher_tiers import MemoryTier, document
 Opened = Callable[[list[TierDocument]], TierIndex]
 
 
-@pytest.fixture(params=["tantivy", "memory"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    made: list[TierIndex] = []
+ENGINES = ("tantivy", "tantivy in segments", "memory")
 
-    def open_(documents: list[TierDocument]) -> TierIndex:
-        if request.param == "memory":
-            made.append(MemoryTier("high", documents))
-        else:
-            writer = TantivyWriter(tmp_path / "high", memory_bytes=20_000_000)
-            for each in documents:
-                writer.add(each)
-            writer.finish()
-            made.append(TantivyTier("high", tmp_path / "high"))
-        return made[-1]
 
-    yield open_
-    for tier in made:
-        tier.close()
+def make(engine: str, folder: Path, documents: list[TierDocument]) -> TierIndex:
+    if engine == "memory":
+        return MemoryTier("high", documents)
+    writer = TantivyWriter(folder / "high", memory_bytes=20_000_000)
+    for number, each in enumerate(documents):
+        writer.add(each)
+        if "segments" in engine and number in (0, 1, 700):
+            writer.flush()
+    writer.finish()
+    return TantivyTier("high", folder / "high")
+
+
+@pytest.fixture(params=ENGINES)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    return lambda documents: make(request.param, tmp_path, documents)
+
+
+@pytest.fixture(params=ENGINES, scope="module")
+def tier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TierIndex:
+    """A tier of `shelf()`, which no test changes."""
+    return make(request.param, tmp_path_factory.mktemp("shelf"), shelf())
 
 
 def shelf() -> list[TierDocument]:
@@ -89,29 +95,26 @@ def found(tier: TierIndex, query: Query) -> list[int]:
         (Constant(Term("blue"), 2.0), [2]),
     ],
 )
-def test_a_query_finds_what_its_words_say(opened: Opened, query: Query, expected: list[int]) -> None:
-    assert found(opened(shelf()), query) == expected
+def test_a_query_finds_what_its_words_say(tier: TierIndex, query: Query, expected: list[int]) -> None:
+    assert found(tier, query) == expected
 
 
 @pytest.mark.parametrize("text", ['red"', "red OR shoe", "title:red", "*", "re?d", "(", "\\", "a\x00b", "", "🛒", "red AND (", "\u202ered"])
-def test_syntax_characters_are_just_characters(opened: Opened, text: str) -> None:
-    tier = opened(shelf())
+def test_syntax_characters_are_just_characters(tier: TierIndex, text: str) -> None:
     assert found(tier, Term(text)) == []
     assert found(tier, OneOf(BRAND, (text,))) == []
     assert found(tier, OneOf(ATTRIBUTE, (text, "color=red"))) == [0]
 
 
-def test_scores_are_bm25_of_the_tier(opened: Opened) -> None:
-    documents = shelf()
+def test_scores_are_bm25_of_the_tier(tier: TierIndex) -> None:
     query = Bool(must=(Best((Term("red"), Term("shoe", 0.7))),), should=(Constant(OneOf(CATEGORY, (1,)), 0.5),), filter=(Range(PRICE, 0),))
-    expected = MemoryTier("high", documents).search(query, 10)
-    actual = opened(documents).search(query, 10)
+    expected = MemoryTier("high", shelf()).search(query, 10)
+    actual = tier.search(query, 10)
     assert actual.product_no.tolist() == expected.product_no.tolist()
     np.testing.assert_allclose(actual.key, expected.key, rtol=1e-5)
 
 
-def test_a_condition_adds_no_score(opened: Opened) -> None:
-    tier = opened(shelf())
+def test_a_condition_adds_no_score(tier: TierIndex) -> None:
     plain = tier.search(Term("shoe"), 10)
     filtered = tier.search(Bool(must=(Term("shoe"),), filter=(OneOf(BRAND, ("acme",)), Range(PRICE, 0))), 10)
     assert filtered.product_no.tolist() == plain.product_no.tolist()
@@ -126,25 +129,25 @@ def test_a_condition_adds_no_score(opened: Opened) -> None:
         (Order(CREATED, True), [7, 3, 2, 0], [7, 3, 2, 0]),
     ],
 )
-def test_a_sort_is_by_value_and_then_by_number(opened: Opened, order: Order, expected: list[int], keys: list[float]) -> None:
-    hits = opened(shelf()).search(Everything(), 10, order=order)
+def test_a_sort_is_by_value_and_then_by_number(tier: TierIndex, order: Order, expected: list[int], keys: list[float]) -> None:
+    hits = tier.search(Everything(), 10, order=order)
     assert hits.product_no.tolist() == expected
     assert hits.key.tolist() == keys
 
 
 def test_equal_scores_come_in_the_order_of_product_numbers(opened: Opened) -> None:
     tier = opened([document(n, "same words") for n in (1, 4, 5, 9)])
-    assert tier.search(Term("same"), 3).product_no.tolist() == [1, 4, 5]
+    assert tier.search(Term("same"), 4).product_no.tolist() == [1, 4, 5, 9]
 
 
-def test_no_more_come_than_are_wanted_and_all_are_counted(opened: Opened) -> None:
-    hits = opened(shelf()).search(Term("red"), 1, count=True)
+def test_no_more_come_than_are_wanted_and_all_are_counted(tier: TierIndex) -> None:
+    hits = tier.search(Term("red"), 1, count=True)
     assert (len(hits.product_no), len(hits.key), hits.total) == (1, 1, 2)
     assert hits.product_no.dtype == np.uint32
 
 
-def test_facets_count_every_match(opened: Opened) -> None:
-    counts = opened(shelf()).facets(
+def test_facets_count_every_match(tier: TierIndex) -> None:
+    counts = tier.facets(
         OneOf(TIER, (0, 1)),
         [Values(BRAND), Values(CATEGORY), Values("attribute.a0"), Buckets(PRICE, (0, 400, 501)), Values("attribute.a9")],
     )
@@ -158,8 +161,8 @@ def test_facets_count_every_match(opened: Opened) -> None:
     ]
 
 
-def test_facets_of_no_match_are_empty(opened: Opened) -> None:
-    counts = opened(shelf()).facets(Term("nowhere"), [Values(BRAND), Buckets(PRICE, (0, 10))])
+def test_facets_of_no_match_are_empty(tier: TierIndex) -> None:
+    counts = tier.facets(Term("nowhere"), [Values(BRAND), Buckets(PRICE, (0, 10))])
     assert (counts.total, counts.values) == (0, [{}, {}])
 
 
