@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datagen import importer, make, settings
+from datagen import importer, make, report, settings
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -35,6 +35,14 @@ def world(shop_root: Path, file: Path | None, **knobs: int | None) -> None:
     _say(f"world {chosen.hash()} {f'made in {time.monotonic() - started:.1f} s' if made else 'is there already'}: {shop_root}")
 
 
+@main.command("report")
+@click.argument("shop_root", type=click.Path(path_type=Path))
+def report_(shop_root: Path) -> None:
+    """Say what the history of a world looks like, and what there is to learn in it."""
+    for line in report.lines(shop_root):
+        _say(line)
+
+
 @main.command("import")
 @click.argument("shop_root", type=click.Path(path_type=Path))
 @click.option("--catalog", "catalogue", required=True, type=click.Path(path_type=Path), help="JSON Lines, plain or gz")
@@ -43,14 +51,12 @@ def world(shop_root: Path, file: Path | None, **knobs: int | None) -> None:
 @click.option("--strict", is_flag=True, help="stop at the first row that cannot be imported")
 def import_(shop_root: Path, catalogue: Path, mapping: Path, language: str, strict: bool) -> None:
     """Make or update a shop from a product feed."""
-    report = importer.run(Shop(shop_root), catalogue, mapping, language=language, strict=strict, say=_say)
-    _say(
-        f"{report.accepted:,} products accepted, {report.rejected:,} rejected in {report.seconds} s (details: {shop_root / importer.REPORT})"
-    )
-    for rejection in report.rejections[:5]:
+    done = importer.run(Shop(shop_root), catalogue, mapping, language=language, strict=strict, say=_say)
+    _say(f"{done.accepted:,} products accepted, {done.rejected:,} rejected in {done.seconds} s (details: {shop_root / importer.REPORT})")
+    for rejection in done.rejections[:5]:
         _say(f"  line {rejection.line}: {rejection.field} {rejection.reason}")
-    named = [f"{name} {share:.0%}" for name, share in report.coverage.items() if not name.startswith("attributes.")]
-    attributes = sum(name.startswith("attributes.") for name in report.coverage)
+    named = [f"{name} {share:.0%}" for name, share in done.coverage.items() if not name.startswith("attributes.")]
+    attributes = sum(name.startswith("attributes.") for name in done.coverage)
     _say(f"coverage: {', '.join(named)}; {attributes:,} attributes")
 
 

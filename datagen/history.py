@@ -6,6 +6,7 @@ has a generator of its own, so the history is the same for any number of process
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,7 @@ QUERIES_SCHEMA = pa.schema(
 )
 """The truth about the history's queries, for evaluation; it is no part of the history."""
 
-PAGES_PER_SESSION = 2.85
+PAGES_PER_SESSION = 2.3
 """About: sets the number of sessions from the number of pages."""
 ANOTHER_QUERY = 0.42
 LANDING = 0.2
@@ -257,13 +258,24 @@ def days(open_: Open, folder: Path, world: World, say: Say, processes: int = 2) 
     settings, counts = world.settings, np.zeros((len(world.items), len(COUNTED)))
     parts = [r for r in _split(len(world.users), processes) if len(r)]
     progress = Progress(say, "days of history written", settings.days)
-    with multiprocessing.get_context("spawn").Pool(len(parts), _open, (open_, folder)) as pool:
+    with _workers(open_, folder, len(parts)) as work:
         for number in range(settings.days):
-            made = pool.map(_run, [Task(number, users, counts) for users in parts], chunksize=1)
+            made = work([Task(number, users, counts) for users in parts])
             counts = counts + sum(day.counts for day in made)
             yield _tables(made)
             progress.at(number + 1)
     progress.done(settings.days)
+
+
+@contextmanager
+def _workers(open_: Open, folder: Path, processes: int) -> Iterator[Callable[[list[Task]], list[Day]]]:
+    """Runs a day's tasks, each in a process of its own; a single one in this process."""
+    if processes == 1:
+        chronicler = open_(folder)
+        yield lambda tasks: [chronicler.day(t.number, t.users, t.counts) for t in tasks]
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, _open, (open_, folder)) as pool:
+        yield lambda tasks: pool.map(_run, tasks, chunksize=1)
 
 
 def _split(total: int, parts: int) -> list[range]:

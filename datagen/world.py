@@ -52,6 +52,16 @@ class World:
     def product_id(self, product_no: int) -> str:
         return product_id(product_no)
 
+    def draw_user(self, u: float) -> int:
+        """A visitor of today, from a uniform number: the more active the likelier; who was never here before is as likely as the average."""
+        return int(min(np.searchsorted(self._visitors, u * self._visitors[-1], side="right"), len(self.users) - 1))
+
+    @cached_property
+    def _visitors(self) -> Floats:
+        active = self.users.activity > 0
+        usual = float(self.users.activity[active].mean()) if active.any() else 1.0
+        return np.cumsum(np.where(active, self.users.activity, usual))
+
     def draw_popular(self, u: float) -> int:
         """A product as likely as it is popular, from a uniform number."""
         return int(min(np.searchsorted(self._popular, u * self._popular[-1], side="right"), len(self.items) - 1))
