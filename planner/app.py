@@ -16,7 +16,7 @@ from planner.intake import Intake
 from planner.pages import FLUSH_EVERY_S, PageQueue
 from planner.pending import Pending
 from planner.personal import Dependencies
-from planner.products.port import ProductStore
+from planner.products.cache import CachedProducts
 from planner.products.sqlite import SqliteProducts
 from planner.projection import Projection
 from planner.routes import DESCRIPTION, Routes
@@ -55,7 +55,7 @@ def create(
     shop = open_shop(settings.shop, base)
     options = _options(settings, shop, base)
     service = Service("planner", settings, description=DESCRIPTION, operator_token=operator_token(base))
-    products = _products(service, shop, settings.poll_s)
+    products = _products(service, shop, settings)
     writer = log or SqliteWriter(shop.log_file)
     service.on_stop(writer.close)
     pages = PageQueue(writer, service.telemetry, limit=settings.page_queue)
@@ -94,14 +94,14 @@ def _options(settings: PlannerSettings, shop: Shop, base: Path) -> Options:
     )
 
 
-def _products(service: Service, shop: Shop, poll_s: float) -> Served[ProductStore]:
-    def load(folder: Path, manifest: Manifest) -> ProductStore:
+def _products(service: Service, shop: Shop, settings: PlannerSettings) -> Served[CachedProducts]:
+    def load(folder: Path, manifest: Manifest) -> CachedProducts:
         try:
-            return SqliteProducts(folder / STORE)
+            return CachedProducts(SqliteProducts(folder / STORE), settings.cached_summaries)
         except AisleError as error:
             raise ConfigurationError(f"generation {folder.name} of shop {shop.name!r}: {error.detail}; run `aisle build`") from None
 
-    served: Served[ProductStore] = Served(Versions(shop.generations), load)
+    served: Served[CachedProducts] = Served(Versions(shop.generations), load)
 
     def refresh() -> None:
         if (version := served.refresh()) is not None:
@@ -113,7 +113,7 @@ def _products(service: Service, shop: Shop, poll_s: float) -> Served[ProductStor
         return {"current": version, "served": served.loaded}
 
     refresh()
-    service.background("refresh", refresh, poll_s)
+    service.background("refresh", refresh, settings.poll_s)
     service.check("products", check)
     return served
 

@@ -1,8 +1,8 @@
 """The cursor: everything that the next page of a query needs, signed, so that any replica can give it. Pure.
 
 Layout before base64url (no padding): HMAC-SHA-256 cut to 16 bytes | version u8 | issued u64 ms | head length u32 | head (MessagePack) |
-candidates that were not shown: product_no, score, tier, strict as raw arrays. The arrays are not compressed: at 190 candidates zlib costs
-more CPU than the rest of the page's cursor together and saves a quarter of 2.6 kB.
+candidates that were not shown: product_no, score, tier, strict as raw arrays. They are not compressed: for 190 candidates zlib's fastest
+level costs three times the CPU of all the rest of the encoding (0.033 ms against 0.012) and saves about a kilobyte of three.
 """
 
 import binascii

@@ -9,7 +9,7 @@ import msgspec
 from planner.events import Arrival, UbiEvent, behaviours, outcome, product_ids, to_records
 from planner.pages import PageQueue
 from planner.pending import Pending
-from planner.products.port import ProductStore
+from planner.products.cache import CachedProducts
 from planner.projection import Projection
 from services.artifacts import Served
 from services.calls import Call
@@ -26,7 +26,7 @@ class Intake:
     def __init__(
         self,
         writer: EventLogWriter,
-        products: Served[ProductStore],
+        products: Served[CachedProducts],
         projection: Projection,
         pending: Pending,
         pages: PageQueue,

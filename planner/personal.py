@@ -16,7 +16,7 @@ from planner.projection import Projection
 from services.calls import Call
 from services.client import ServiceClient
 from services.contracts import Candidates, PreferencesAnswer, PreferencesRequest, RankAnswer, RankRequest
-from services.errors import VersionGone
+from services.errors import Unavailable, VersionGone
 
 T = TypeVar("T")
 
@@ -113,7 +113,10 @@ class Personal:
     async def _post(self, request: RankRequest) -> RankAnswer | None:
         budget_ms = self.budget.rank_ms(self.call.deadline.remaining_ms())
         try:
-            return await self.on.ranker.post("/rank", request, RankAnswer, self.call, budget_ms=budget_ms)
+            answer = await self.on.ranker.post("/rank", request, RankAnswer, self.call, budget_ms=budget_ms)
+            if len(answer.order) != 2 * len(request.candidates):
+                raise Unavailable(f"the ranker ordered {len(answer.order) // 2} of {len(request.candidates)} candidates")
+            return answer
         except LOST as error:
             self.lost.append(self.on.fallbacks.note(RANKING, error))
             return None

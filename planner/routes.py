@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from planner.events import UbiEvent, UbiEvents
 from planner.intake import Intake
-from planner.products.port import ProductStore
+from planner.products.cache import CachedProducts
 from planner.search import Options, Search
 from services.app import Service
 from services.artifacts import Served
@@ -75,7 +75,7 @@ class Routes:
     """Handlers over the search, the intake of events and the product store."""
 
     def __init__(
-        self, service: Service, search: Search, intake: Intake, products: Served[ProductStore], searcher: ServiceClient, options: Options
+        self, service: Service, search: Search, intake: Intake, products: Served[CachedProducts], searcher: ServiceClient, options: Options
     ) -> None:
         self._search, self._intake, self._products = search, intake, products
         self._searcher, self._options = searcher, options

@@ -21,7 +21,8 @@ from planner.pages import PageQueue
 from planner.paging import Rows, check_page, split
 from planner.personal import Dependencies, Personal
 from planner.plan import Plan, check_cursor_alone, plan_of
-from planner.products.port import ProductStore, Summary
+from planner.products.cache import CachedProducts
+from planner.products.port import Summary
 from planner.results import Page, items, page_record, searched
 from planner.versions import pinned, to_try
 from services.artifacts import Served
@@ -74,7 +75,7 @@ class Search:
         self,
         services: Dependencies,
         searcher: ServiceClient,
-        products: Served[ProductStore],
+        products: Served[CachedProducts],
         pages: PageQueue,
         options: Options,
     ) -> None:
@@ -230,7 +231,9 @@ class Search:
         if not len(page.rows):
             return {}
         _, store = self._products.get(page.state.generation)
-        return await call.run(store.summaries, page.product_nos())
+        numbers = page.product_nos()
+        ready = store.ready(numbers)
+        return await call.run(store.summaries, numbers) if ready is None else ready
 
     def _cursor(self, page: Page, rest: Rows, personal: Personal) -> str:
         used = page.ranking.release if page.ranking else personal.state.release

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from planner.products.cache import CachedProducts
 from planner.products.port import ProductStore, Summary
 from planner.products.sqlite import Row, SqliteProducts, write
 from services.errors import Unavailable
@@ -19,7 +20,11 @@ def open_sqlite(tmp_path: Path) -> ProductStore:
     return SqliteProducts(tmp_path / "planner" / "products.sqlite")
 
 
-ADAPTERS: dict[str, Callable[[Path], ProductStore]] = {"sqlite": open_sqlite}
+def open_cached(tmp_path: Path) -> ProductStore:
+    return CachedProducts(open_sqlite(tmp_path), limit=2)
+
+
+ADAPTERS: dict[str, Callable[[Path], ProductStore]] = {"sqlite": open_sqlite, "sqlite, cached": open_cached}
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -64,6 +69,17 @@ def test_it_is_read_from_many_threads(store: ProductStore) -> None:
     for thread in threads:
         thread.join()
     assert found == [3] * 6
+
+
+def test_the_cache_has_what_was_read_last_and_no_more_than_its_limit(tmp_path: Path) -> None:
+    store = CachedProducts(open_sqlite(tmp_path), limit=2)
+    assert store.ready([3]) is None
+    read = store.summaries([0, 3])
+    assert store.ready([3, 0]) == read
+    store.summaries([4])
+    assert store.ready([0]) is None
+    assert store.ready([3, 4]) is not None
+    assert store.ready([]) == {}
 
 
 def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
