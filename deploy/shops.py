@@ -4,6 +4,7 @@ import datetime
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -53,13 +54,14 @@ def data(shop: str, more: tuple[str, ...]) -> None:
 @click.option("--shop", required=True, help="Name of the shop: made when it does not exist, given a new generation when it does.")
 @click.option("--catalog", required=True, type=click.Path(path_type=Path), help="Catalogue file (JSON Lines; .gz is fine).")
 @click.option("--mapping", required=True, type=click.Path(path_type=Path), help="Mapping file: which of the catalogue's fields is what.")
-@click.option("--language", default=None, help="Language of the catalogue (ISO 639-1), when the mapping does not say it.")
-def import_(shop: str, catalog: Path, mapping: Path, language: str | None) -> None:
+@click.option("--language", default="en", show_default=True, help="Language of the catalogue (ISO 639-1): decides stemming.")
+@click.option("--strict", is_flag=True, help="Stop at the first row that cannot be imported (else it is left out, and said).")
+def import_(shop: str, catalog: Path, mapping: Path, language: str, strict: bool) -> None:
     """Make a shop of your own catalogue, or a new generation of one; other shops, running or not, are untouched.
 
     \b
     Example:
-      aisle import --shop electronics --catalog products.jsonl.gz --mapping docs/mappings/icecat.json
+      aisle import --shop electronics --catalog products.jsonl.gz --mapping examples/electronics.toml
       aisle up --shop electronics
     """
     target = open_shop(shop, home())
@@ -67,7 +69,7 @@ def import_(shop: str, catalog: Path, mapping: Path, language: str | None) -> No
         if not path.is_file():
             raise ConfigurationError(f"the {what} file {path} does not exist (--{'catalog' if what == 'catalogue' else what})")
     argv = [str(target.root), "--catalog", str(catalog.resolve()), "--mapping", str(mapping.resolve())]
-    argv += ["--language", language] if language else []
+    argv += ["--language", language, *(["--strict"] if strict else [])]
     steps = [setup.module("import", f"catalogue {catalog.name} into shop {shop!r}", "datagen", "import", *argv), setup.build(target)]
     have = setup.look(target)
     if not have.release:
@@ -141,8 +143,17 @@ def _fact(manifest: Manifest, name: str) -> str:
 
 
 def _metrics(manifest: Manifest) -> str:
+    """One metric a line."""
     metrics = msgspec.json.decode(manifest.facts["metrics"]) if "metrics" in manifest.facts else {}
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in metrics.items()) or "-"
+    return "\n".join(metric(name, value) for name, value in metrics.items()) or "-"
+
+
+def metric(name: str, value: Any) -> str:
+    """`click AUC vs popularity: 0.634 against 0.608, difference +0.026 [+0.016, +0.035]`, or whatever else a release says of itself."""
+    if isinstance(value, dict) and {"network", "baseline", "low", "high"} <= value.keys():
+        ours, other = value["network"], value["baseline"]
+        return f"{name}: {ours:.3f} against {other:.3f}, difference {ours - other:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}]"
+    return f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
 
 
 @click.command()

@@ -4,19 +4,34 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from datagen.world import open_world
 from loadgen.shoppers import Habits, Shopper, TitleShopper, Wanted
+from loadgen.worldly import WorldShopper
 from services.artifacts import Versions
 from services.catalogue import Catalogue
 from services.errors import ConfigurationError
 from services.shop import Shop
 
 USERS_WITHOUT_WORLD = 500
+Cast = Callable[[int], Shopper]
+"""Makes the n-th shopper."""
 
 
-def shoppers(root: Path, habits: Habits, seed: int) -> Callable[[int], Shopper]:
-    """Makes the n-th shopper of the shop at `root`; everything that they share is read once, here."""
+def shoppers(root: Path, habits: Habits, seed: int) -> Cast:
+    """The shoppers of the shop at `root`; what they share is read once, here. Raises ConfigurationError for a shop that cannot be searched."""
     shop = Shop(root)
     shop.info()
+    return _of_world(root, seed) if shop.world.is_dir() else _of_titles(shop, habits, seed)
+
+
+def _of_world(root: Path, seed: int) -> Cast:
+    world = open_world(root)
+    return lambda number: WorldShopper(world, np.random.default_rng([seed, number]))
+
+
+def _of_titles(shop: Shop, habits: Habits, seed: int) -> Cast:
     generation = Versions(shop.generations).current()
     if generation is None:
         raise ConfigurationError(

@@ -83,6 +83,7 @@ class Session:
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's
 def _init(environment: Any, **_: Any) -> None:
     session = environment.aisle = Session(environment)
+    gevent.get_hub().loop.update_now()  # the run time would else begin before the catalogue was read
     environment.events.request.add_listener(_request(session))
     environment.events.test_start.add_listener(lambda **_: session.start())
     environment.events.test_stopping.add_listener(lambda **_: session.stopping.set())

@@ -89,11 +89,12 @@ class Bench:
             filler = [hops.body] * len(self._bodies)
             ask_all(f"{hops.url}/search", filler, self._options.concurrency)
             contenders: dict[str, Callable[[], dict[str, float]]] = {
-                "system": lambda: self._served(url, self._bodies, pids, self._system_answers),
+                "system": lambda: self._served(url, self._bodies, pids),
                 "floor": lambda: self._floor(floor),
-                "hops": lambda: self._served(f"{hops.url}/search", filler, hops.pids, self._hop_answers),
+                "hops": lambda: self._served(f"{hops.url}/search", filler, hops.pids),
             }
             series = self._rounds(contenders)
+            self._look_at_stages(ask_all(url, self._bodies, 1))
         finally:
             hops.close()
         return self._conclude(series)
@@ -107,25 +108,24 @@ class Bench:
             self._say(f"round {number} of {self._options.rounds}: {totals} ms CPU a search")
         return {name: Series(rounds) for name, rounds in series.items()}
 
-    def _served(self, url: str, bodies: Sequence[bytes], pids: dict[str, int], look: Callable[[Answers], None]) -> dict[str, float]:
+    def _served(self, url: str, bodies: Sequence[bytes], pids: dict[str, int]) -> dict[str, float]:
         before = cpu_seconds(pids)
         answers = ask_all(url, bodies, self._options.concurrency)
         after = cpu_seconds(pids)
-        look(answers)
+        self._look(answers)
         return per_search_ms(before, after, len(bodies))
 
     def _floor(self, floor: Floor) -> dict[str, float]:
         done = floor.run(self._asks)
         return {"one process": done.cpu_s * 1000 / done.searches}
 
-    def _system_answers(self, answers: Answers) -> None:
+    def _look_at_stages(self, answers: Answers) -> None:
         for header in answers.timings:
             if waterfall := parse(header):
                 self._stages.add(waterfall)
-        self._hop_answers(answers)
-        self._wrong += [f"{count} answers without {reason}" for reason, count in answers.degraded.items()]
 
-    def _hop_answers(self, answers: Answers) -> None:
+    def _look(self, answers: Answers) -> None:
+        self._wrong += [f"{count} answers without {reason}" for reason, count in answers.degraded.items()]
         self._wrong += [f"{count} x {reason}" for reason, count in answers.failures.items()]
 
     def _conclude(self, series: dict[str, Series]) -> int:
@@ -148,7 +148,7 @@ class Bench:
 
     def _stage_table(self) -> Table:
         report = self._stages.report()
-        title = f"stages of the system, ms (wall clock at {self._options.concurrency} at once, Server-Timing)"
+        title = "stages of the system, ms (Server-Timing, one search at a time: then what a stage takes is nearly what it computes)"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("stage", "of searches", "mean", "p50", "p99", "critical path"):
             table.add_column(heading, justify="left" if heading == "stage" else "right")

@@ -93,7 +93,7 @@ def test_a_taken_port_is_said_before_anything_is_started(home: Path) -> None:
 def test_models_lists_releases_and_rollback_moves_the_pointer(home: Path) -> None:
     listed = aisle(home, "models", "--shop", "shoes").stdout
     assert "bm25" in listed
-    assert "ndcg 0.7123" in listed
+    assert "ndcg: 0.7123" in listed
     assert "release 1 is current (it was 2)" in aisle(home, "rollback", "--shop", "shoes").stdout
     assert Versions(home / "shops" / "shoes" / "releases").current() == 1
     assert "no release before 1" in aisle(home, "rollback", "--shop", "shoes").stderr

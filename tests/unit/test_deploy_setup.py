@@ -11,7 +11,7 @@ from deploy.preflight import check_disk, check_port, check_workers, existing_sho
 from deploy.processes import describe_exit
 from deploy.running import check_versions
 from deploy.setup import Have
-from deploy.shops import previous
+from deploy.shops import metric, previous
 from deploy.status import Usage, duration, total, versions
 from services.artifacts import Versions
 from services.errors import ConfigurationError
@@ -181,6 +181,12 @@ def test_rollback_goes_to_the_release_before_the_current_one() -> None:
     assert previous([1, 2, 5], 2) == 1
     with pytest.raises(ConfigurationError, match="no release before 1"):
         previous([1, 2], 1)
+
+
+def test_a_metric_of_a_release_reads_as_a_comparison_with_its_interval() -> None:
+    compared = {"network": 0.6342, "baseline": 0.6082, "low": 0.0161, "high": 0.0351, "pages": 3201}
+    assert metric("click AUC vs popularity", compared) == "click AUC vs popularity: 0.634 against 0.608, difference +0.026 [+0.016, +0.035]"
+    assert metric("loss", 0.123456) == "loss: 0.1235"
 
 
 def test_versions_are_read_from_the_details_of_readiness() -> None:
