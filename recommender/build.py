@@ -30,11 +30,11 @@ from recommender.categories import (
 from recommender.fasttext_model import KIND, FastText
 from recommender.history import Search
 from recommender.understanding import FOLDER, PART, SPELLING, SYNONYMS, CategoryFacts, Part
-from services.catalogue import Catalogue
+from services.catalogue import Catalogue, searched_text
 from services.errors import ConfigurationError
 from services.eventlog.port import PARTITION, EventLogReader
 from services.eventlog.sqlite import SqliteReader
-from services.shop import Shop
+from services.shop import Shop, ShopInfo
 from services.text import index_terms, words
 
 MAX_CLICKS = 200_000
@@ -55,10 +55,10 @@ def build(shop: Shop, generation: int, log: EventLogReader) -> Part:
     own.mkdir()
     searches = history.searches(history.records(log, watermark))
     catalogue_words = spelling.catalogue_words(catalogue.products(), catalogue.categories, info.searchable_attributes)
-    vocabulary = spelling.build_vocabulary(catalogue_words, spelling.query_words(s.text for s in searches if s.clicked))
+    vocabulary = spelling.build_vocabulary(catalogue_words, spelling.query_words((s.text, s.visitor) for s in searches if s.clicked))
     (own / SPELLING).write_bytes(vocabulary.dumps())
-    terms = {term for word in catalogue_words for term in index_terms(word, info.language)}
-    synonyms = rewrite.mine(history.visits(searches), info.language, terms.__contains__)
+    clicked = {product for search in searches for product in search.clicked}
+    synonyms = rewrite.mine(history.visits(searches), info.language, _said(catalogue, info, clicked))
     (own / SYNONYMS).write_bytes(msgspec.json.encode(synonyms))
     properties.save(properties.build(catalogue), own)
     part = Part(
@@ -90,20 +90,34 @@ def _categories(catalogue: Catalogue, searches: list[Search], language: str, own
         train, held_out, test, titles = clicks.part(0, 0), _short_titles(titles, 3), _short_titles(titles, 8), _without(titles, (3, 8))
     everything = titles + train
     models: dict[str, CategoryModel] = {KIND: FastText.train(everything)}
-    results = {}
+    shipped, results = KIND, {}
     if len(test):
         models |= {BASELINE: NaiveBayes.train(everything, language), TITLES_ONLY: NaiveBayes.train(titles, language)}
-        results = {kind: measure(hits(model, test), test.groups) for kind, model in models.items()}
-    shipped = choose(results, KIND) if results else KIND
+        hit = {kind: hits(model, test) for kind, model in models.items()}
+        results = {kind: measure(h, test.groups) for kind, h in hit.items()}
+        shipped = choose(hit, test.groups, KIND)
     models[shipped].save(own)
     return CategoryFacts(
         kind=shipped,
         temperature=fit_temperature(models[shipped], held_out),
         names={int(c): catalogue.categories.name(int(c)) for c in leaves},
-        reason=f"highest top-1 on {measured_on}" if results else "not measured: too few products",
+        reason=f"top-1 on {measured_on}: {'no baseline is' if shipped == KIND else 'it is'} better beyond chance"
+        if results
+        else "not measured: too few products",
         measured=results,
         examples={"titles": len(titles), "train": len(train), "calibrate": len(held_out), "test": len(test)},
     )
+
+
+def _said(catalogue: Catalogue, info: ShopInfo, numbers: set[int]) -> rewrite.Said:
+    """The terms that products say beside their descriptions; none of a product that is gone."""
+    terms: dict[int, frozenset[str]] = {}
+    for product in catalogue.products():
+        if product.product_no in numbers:
+            parts = searched_text(product, catalogue.categories, info.searchable_attributes)
+            text = " ".join(part for name, part in parts.items() if name != "description")
+            terms[product.product_no] = frozenset(index_terms(text, info.language))
+    return lambda number: terms.get(number, frozenset())
 
 
 def _category_of(catalogue: Catalogue) -> npt.NDArray[np.int32]:

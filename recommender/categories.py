@@ -207,9 +207,15 @@ def measure(hit: npt.NDArray[np.bool_] | F64, groups: Sequence[str], *, resample
     return Measured(float(np.mean(hit)), float(low), float(high))
 
 
-def choose(results: dict[str, Measured], preferred: str) -> str:
-    """The kind that ships: the preferred model unless a baseline's top-1 is higher."""
-    return max(results, key=lambda kind: (results[kind].top1, kind == preferred))
+def choose(hit: dict[str, npt.NDArray[np.bool_]], groups: Sequence[str], preferred: str) -> str:
+    """The kind that ships: the preferred model, unless a baseline's top-1 is higher beyond chance (95 % interval of the paired
+    difference above 0); then the best of the baselines that are."""
+    ahead = {
+        kind: difference.top1
+        for kind, hits_ in hit.items()
+        if kind != preferred and (difference := measure(hits_.astype(float) - hit[preferred], groups)).low > 0
+    }
+    return max(ahead, key=ahead.__getitem__, default=preferred)
 
 
 def clicked_queries(searches: Iterable[tuple[str, str, Sequence[int]]], category_of: npt.NDArray[np.int32], limit: int) -> Examples:

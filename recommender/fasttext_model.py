@@ -11,6 +11,8 @@ from services.text import words
 
 KIND = "fasttext"
 FILE = "fasttext.bin"
+EXAMPLES_SEEN = 250_000
+"""Training goes over few examples more often: 8 to 50 times."""
 _LABEL = "__label__"
 
 
@@ -25,8 +27,9 @@ class FastText:
         self._output = np.array(model.get_output_matrix(), np.float32)
 
     @staticmethod
-    def train(examples: Examples, *, seed: int = 1, epochs: int = 15, threads: int = 2) -> "FastText":
+    def train(examples: Examples, *, seed: int = 1, threads: int = 2) -> "FastText":
         """Two threads share the weights without locks, so two builds of the same data differ slightly."""
+        epochs = min(50, max(8, EXAMPLES_SEEN // max(1, len(examples))))
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
             file.writelines(f"{_LABEL}{c} {line(t)}\n" for t, c in zip(examples.texts, examples.categories.tolist(), strict=True))
             file.flush()

@@ -3,6 +3,9 @@
 Two witnesses, each with a support and a lift threshold:
 - *reformulations*: within a visit, query A without a click is followed by query B with clicks, and they differ in one term;
 - *co-clicks*: two terms that are hardly ever typed together lead to the same products far more often than chance would have it.
+
+Both must also close a gap: the products that were clicked hardly ever say the term, and mostly say its synonym. Without that, whatever
+popular products have in common (a brand and its category, "dining" and "kitchen") would pass for synonyms.
 """
 
 from collections import Counter, defaultdict
@@ -19,6 +22,8 @@ from services.text import query_terms
 Terms = tuple[str, ...]
 Synonyms = dict[str, list[list[str]]]
 """Term -> what may stand in for it, best first: phrases of one or more terms."""
+Said = Callable[[int], frozenset[str]]
+"""Product number -> the terms that it says (of title, brand, categories and attributes)."""
 
 MAX_SYNONYMS = 3
 MIN_LENGTH = 3
@@ -29,7 +34,7 @@ MAX_REFORMULATION_MS = 5 * 60 * 1000
 class Limits:
     """What counts as evidence."""
 
-    reformulations: int = 3
+    reformulations: int = 2
     """Visits in which the change was seen."""
     reformulation_share: float = 0.1
     """... of all changes away from the term."""
@@ -44,18 +49,25 @@ class Limits:
     """How much likelier two clicks, one of each term, meet on a product than one of them and any other click."""
     together: float = 0.1
     """Share of the rarer term's searches that may have both: words that are typed together complete each other."""
+    said: float = 0.2
+    """Share of the clicks for a term on products that say it, at most: more, and it needs no synonym."""
+    says_synonym: float = 0.6
+    """Share of the clicks for a term on products that say all of the synonym, at least."""
 
 
-def mine(visits: Iterable[list[Search]], language: str, known: Callable[[str], bool], limits: Limits | None = None) -> Synonyms:
-    """Synonyms of terms; a phrase is kept when the catalogue knows all its terms (`known`)."""
+def mine(visits: Iterable[list[Search]], language: str, said: Said, limits: Limits | None = None) -> Synonyms:
+    """Synonyms of terms, at most MAX_SYNONYMS each."""
     limits = limits or Limits()
     parsed = [[(search, _terms(search.text, language)) for search in visit] for visit in visits]
-    scores = _reformulations(parsed, limits)
-    for pair, score in _co_clicks((p for visit in parsed for p in visit), limits).items():
-        scores[pair] = scores.get(pair, 0.0) + score
+    changes = _reformulations(parsed, limits)
+    clicks = _clicks(p for visit in parsed for p in visit)
+    scores = {(old, new): share for (old, new), (share, clicked) in changes.items() if _closes_gap(old, new, clicked, said, limits)}
+    for (one, other), score in _co_clicks(clicks, limits).items():
+        if _closes_gap(one, (other,), clicks.of[one], said, limits):
+            scores[one, (other,)] = scores.get((one, (other,)), 0.0) + score
     ranked: dict[str, list[tuple[float, Terms]]] = defaultdict(list)
     for (term, phrase), score in scores.items():
-        if all(known(t) for t in phrase) and not any(similar(term, t) for t in phrase):
+        if not any(similar(term, t) for t in phrase):
             ranked[term].append((score, phrase))
     return {term: [list(p) for _, p in sorted(found, key=lambda s: (-s[0], s[1]))[:MAX_SYNONYMS]] for term, found in sorted(ranked.items())}
 
@@ -78,10 +90,24 @@ def _terms(text: str, language: str) -> Terms:
     return tuple(term.text for term in query_terms(text, language))
 
 
-def _reformulations(visits: Iterable[Sequence[tuple[Search, Terms]]], limits: Limits) -> dict[tuple[str, Terms], float]:
+def _closes_gap(term: str, phrase: Terms, clicked: Counter[int], said: Said, limits: Limits) -> bool:
+    says_it = sum(n for product, n in clicked.items() if term in said(product))
+    says_phrase = sum(n for product, n in clicked.items() if said(product).issuperset(phrase))
+    total = clicked.total()
+    return total > 0 and says_it <= limits.said * total and says_phrase >= limits.says_synonym * total
+
+
+def _reformulations(
+    visits: Iterable[Sequence[tuple[Search, Terms]]], limits: Limits
+) -> dict[tuple[str, Terms], tuple[float, Counter[int]]]:
+    """(old term, new terms) -> its share of the changes away from the old term, and what was clicked after it."""
     pairs: Counter[tuple[str, Terms]] = Counter()
+    clicked: dict[tuple[str, Terms], Counter[int]] = defaultdict(Counter)
     for visit in visits:
-        pairs.update({p for before, after in pairwise(visit) if (p := _change(before, after))})
+        changes = {change: after[0] for before, after in pairwise(visit) if (change := _change(before, after))}
+        pairs.update(changes.keys())
+        for change, search in changes.items():
+            clicked[change].update(search.clicked)
     total = sum(pairs.values())
     left, right = Counter[str](), Counter[Terms]()
     for (old, new), n in pairs.items():
@@ -91,7 +117,7 @@ def _reformulations(visits: Iterable[Sequence[tuple[Search, Terms]]], limits: Li
     for (old, new), n in pairs.items():
         share, lift = n / left[old], n * total / (left[old] * right[new])
         if n >= limits.reformulations and share >= limits.reformulation_share and lift >= limits.reformulation_lift:
-            found[old, new] = share
+            found[old, new] = (share, clicked[old, new])
     return found
 
 
@@ -107,28 +133,41 @@ def _change(before: tuple[Search, Terms], after: tuple[Search, Terms]) -> tuple[
     return gone[0], come
 
 
-def _co_clicks(searches: Iterable[tuple[Search, Terms]], limits: Limits) -> dict[tuple[str, Terms], float]:
-    clicks: dict[str, Counter[int]] = defaultdict(Counter)
-    everything: Counter[int] = Counter()
-    searched: Counter[str] = Counter()
-    together: Counter[tuple[str, str]] = Counter()
+@dataclass(slots=True)
+class _Clicks:
+    """Clicks per term and in all, in how many searches with clicks a term was, and in how many two (alphabetical) were together."""
+
+    of: dict[str, Counter[int]]
+    everything: Counter[int]
+    searched: Counter[str]
+    together: Counter[tuple[str, str]]
+
+
+def _clicks(searches: Iterable[tuple[Search, Terms]]) -> _Clicks:
+    clicks = _Clicks(defaultdict(Counter), Counter(), Counter(), Counter())
     for search, terms in searches:
         if not search.clicked:
             continue
-        everything.update(search.clicked)
+        clicks.everything.update(search.clicked)
         asked = sorted(t for t in terms if _is_word(t))
-        searched.update(asked)
-        together.update((a, b) for i, a in enumerate(asked) for b in asked[i + 1 :])
+        clicks.searched.update(asked)
+        clicks.together.update((a, b) for i, a in enumerate(asked) for b in asked[i + 1 :])
         for term in asked:
-            clicks[term].update(search.clicked)
-    frequent = {term: products for term, products in clicks.items() if products.total() >= limits.clicks}
-    found: dict[tuple[str, Terms], float] = {}
+            clicks.of[term].update(search.clicked)
+    return clicks
+
+
+def _co_clicks(clicks: _Clicks, limits: Limits) -> dict[tuple[str, str], float]:
+    """Pairs in both directions with their cosine."""
+    frequent = {term: products for term, products in clicks.of.items() if products.total() >= limits.clicks}
+    found: dict[tuple[str, str], float] = {}
     for (a, b), shared in _sharing(frequent).items():
-        if shared < limits.shared_products or together[a, b] > limits.together * min(searched[a], searched[b]):
+        rarer = min(clicks.searched[a], clicks.searched[b])
+        if shared < limits.shared_products or clicks.together[a, b] > limits.together * rarer:
             continue
-        cosine, lift = agreement(frequent[a], frequent[b], everything)
+        cosine, lift = agreement(frequent[a], frequent[b], clicks.everything)
         if cosine >= limits.cosine and lift >= limits.click_lift:
-            found[a, (b,)] = found[b, (a,)] = cosine
+            found[a, b] = found[b, a] = cosine
     return found
 
 

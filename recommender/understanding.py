@@ -80,7 +80,7 @@ def load(folder: Path, manifest: Manifest) -> Understanding:
         raise ConfigurationError(
             f"the recommender's part of generation {manifest.version} cannot be read ({error}): run `aisle build`"
         ) from None
-    return Understanding(part, Speller(vocabulary, part.language), synonyms, model, properties.load(own))
+    return Understanding(part, Speller(vocabulary, part.language, synonyms), synonyms, model, properties.load(own))
 
 
 def _model(own: Path, part: Part) -> Calibrated | None:

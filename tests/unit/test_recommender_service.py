@@ -72,7 +72,7 @@ def release(shop: Shop) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
     """A home whose shop has generation 1 and release 1, made once; tests work on copies."""
     home = tmp_path_factory.mktemp("built")
-    planted = plant(home / "shops" / "planted", products=60)
+    planted = plant(home / "shops" / "planted", products=300)
     build(planted.shop, 1, MemoryLog())
     publish(planted.shop)
     release(planted.shop)
@@ -132,7 +132,7 @@ def test_a_query_without_words_has_no_terms_and_no_categories(stage: Stage, quer
 
 
 def test_a_very_long_query_is_answered(stage: Stage) -> None:
-    assert len(analyse(stage, query="wirelesss " * 2_000).terms) == 1
+    assert [t.text for t in analyse(stage, query="wirelesss " * 2_000).terms] == ["wireless", "wirel"]  # cut in the last word
 
 
 def test_stages_are_timed(stage: Stage) -> None:
@@ -281,7 +281,7 @@ def test_readiness_names_each_dependency(stage: Stage) -> None:
     stage.event("ann", 3)
     checks = stage.run(ready)
     assert checks["generation"]["detail"] == {"current": 1, "served": [1]}
-    assert checks["categories"]["detail"] == {"model": "naive_bayes", "categories": 4}
+    assert checks["categories"]["detail"] == {"model": "fasttext", "categories": 4}
     assert checks["graph"]["detail"] == {"position": 1, "lag": 0}
     assert checks["release"]["detail"] == {"current": 1, "strategy": "network", "served": [1]}
 
