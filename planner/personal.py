@@ -86,8 +86,11 @@ class Personal:
             try:
                 return await self._post(request())
             except VersionGone as gone:
-                if gone.field != "release" or attempt == 3:
+                if gone.field != "release":
                     raise
+                if attempt == 3:  # the ranker has no release at all
+                    self.lost.append(self.on.fallbacks.note(RANKING, gone))
+                    return None
             self.state = msgspec.structs.replace(self.state, release=None)
             known = self.on.ranked_release
             again = attempt == 1 and self.preferences is not None and known is not None
@@ -132,8 +135,11 @@ class Personal:
         try:
             return await self.on.recommender.post("/preferences", request, PreferencesAnswer, self.call, budget_ms=budget_ms)
         except VersionGone as gone:
-            if gone.field != "release" or release is None:
+            if gone.field != "release":
                 raise
+            if release is None:  # the recommender has no release at all
+                self.on.fallbacks.note(PREFERENCES, gone)
+                return None
         except LOST as error:
             self.on.fallbacks.note(PREFERENCES, error)
             return None

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from planner.app import create
-from services.errors import Overloaded, Unavailable
+from services.contracts import RankAnswer
+from services.errors import Overloaded, Unavailable, VersionGone
 from services.eventlog.port import NewRecord
 from tests.planner_shop import StandIn, World, make_shop, names, settings, world
 
@@ -49,6 +50,21 @@ async def test_user_graph_or_model(shop: World) -> None:
     assert answer["query"]["categories"] != []
     rank = shop.services.asked["/rank"][0]
     assert (rank.scores, rank.weights, rank.vector, rank.release) == (None, None, None, None)
+
+
+async def test_a_shop_without_any_release(shop: World) -> None:
+    for path in ("/preferences", "/rank"):
+        shop.services.faults[path] = VersionGone("releases None is not served; served are []", field="release")
+    answer = await shop.search(query="shoe", user_id="ann")
+    assert (answer["degraded"], names(answer), answer["release"]) == (["preferences", "ranking"], RETRIEVED, None)
+
+
+async def test_a_ranker_that_answers_for_other_candidates(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_of_sixty(*_: object) -> RankAnswer:
+        return RankAnswer(1, 5, "network", b"\0\0", b"\0\0\0\0", b"", "v1")
+
+    monkeypatch.setattr(StandIn, "rank", one_of_sixty)
+    assert (await shop.search(query="shoe"))["degraded"] == ["ranking"]
 
 
 async def test_preferences_that_come_too_late_are_left_out_before_the_planner_is_late(shop: World) -> None:
