@@ -16,7 +16,7 @@ SEARCHABLE = [
 ]  # fmt: skip
 """Attributes whose values are part of the searched text; `gtin`, `condition` and the like are not."""
 
-_OPENERS = ("The {name} is a {style}{noun} {ending}.", "Meet the {name}: a {style}{noun} {ending}.", "{name}, the {style}{noun} {ending}.")
+_OPENERS = ("The {name}: {style}{noun} {ending}.", "Meet the {name}, our {style}{noun} {ending}.", "{name}, the {style}{noun} {ending}.")
 _FEATURES = ("Good to know: {a} and {b}.", "{A} and {b}: the details are right.", "Two reasons to choose it: {a} and {b}.")
 _FEATURE = ("Special: {a}.", "{A}, and nothing too much.", "Good to know: {a}.")
 _MATERIALS = ("Made of {m}.", "The {m} lasts for years.", "Quality {m} inside and out.")

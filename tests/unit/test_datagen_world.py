@@ -1,5 +1,6 @@
 """The generated world: believable, the same for the same settings, and honest about what the shop could know."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> No
         parse(knobs)
 
 
+def test_the_documentation_has_the_table_of_knobs() -> None:
+    documentation = (Path(__file__).parents[2] / "docs" / "world.md").read_text(encoding="utf-8")
+    for row in describe():
+        assert f"| `{row['name']}` | {row['default']} | {row['range']} | {row['unit']} | {row['help']} | {row['reason']} |" in documentation
+
+
 # ---- vocabulary and catalogue --------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +142,7 @@ def test_products_have_at_least_32_attributes_between_them_and_prices_above_zero
 @hypothesis_settings(max_examples=20, deadline=None)
 def test_any_split_into_shards_gives_the_same_products_and_users(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), 300]
-    parts = [range(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [range(a, b) for a, b in pairwise(bounds)]
     found = vocabulary()
     whole, _ = make.catalogue_shard(SMALL, found, range(300))
     assert pa.concat_tables([make.catalogue_shard(SMALL, found, part)[0] for part in parts]).equals(whole)
@@ -241,7 +248,7 @@ def test_without_drift_likings_stay_and_with_it_they_turn() -> None:
 def test_users_of_a_group_are_more_alike_than_others() -> None:
     world = a_world(users=400)
     taste, group = world.users.taste, world.users.group
-    likeness = np.corrcoef(taste)
+    likeness = np.asarray(np.corrcoef(taste))
     same = group[:, None] == group[None, :]
     np.fill_diagonal(same, False)
     assert likeness[same].mean() > likeness[group[:, None] != group[None, :]].mean() + 0.2
