@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"planner.build: {error}\n")
         return 2
-    sys.stdout.write(f"planner: product store of {count:,} products in {time.perf_counter() - started:.1f} s\n")
+    sys.stdout.write(f"product store of {count:,} products in {time.perf_counter() - started:.1f} s\n")
     return 0
 
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from planner.degrade import LOST
 from planner.pending import Pending
 from services.calls import Call
 from services.client import ServiceClient
 from services.contracts import ProjectAnswer, ProjectRequest
+from services.errors import DeadlineExceeded, Overloaded, Unavailable
 from services.eventlog.port import PARTITION
 from services.telemetry import Telemetry
 from services.timing import Deadline
@@ -30,7 +30,9 @@ class Projection:
             return False
         try:
             answer = await self._recommender.post("/project", ProjectRequest({PARTITION: offset}), ProjectAnswer, call, budget_ms=wait_ms)
-        except LOST:
+        except DeadlineExceeded:  # not an error: the events travel along until it is done
+            return False
+        except (Unavailable, Overloaded):
             self._telemetry.count("aisle_errors_total", "project")
             return False
         reached = answer.position.get(PARTITION, 0)

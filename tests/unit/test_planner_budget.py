@@ -1,6 +1,6 @@
 """The planner keeps time back for what has to come last, and never promises time that is not there."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.budget import Budget
@@ -8,6 +8,7 @@ from planner.budget import Budget
 times = st.floats(-1e6, 1e6)
 
 
+@settings(deadline=None)
 @given(times, times)
 def test_no_share_is_negative_or_more_than_what_is_left(total_ms: float, remaining_ms: float) -> None:
     budget = Budget(total_ms)
@@ -15,6 +16,7 @@ def test_no_share_is_negative_or_more_than_what_is_left(total_ms: float, remaini
         assert 0 <= share <= max(0.0, remaining_ms)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 60_000))
 def test_a_fifth_is_kept_for_ranking_and_fetch(total_ms: float) -> None:
     budget = Budget(total_ms)
@@ -22,6 +24,7 @@ def test_a_fifth_is_kept_for_ranking_and_fetch(total_ms: float) -> None:
     assert budget.before_ranking_ms(total_ms / 5) == 0
 
 
+@settings(deadline=None)
 @given(st.floats(1, 60_000))
 def test_if_everything_takes_all_it_may_there_is_time_left_for_the_fetch(total_ms: float) -> None:
     budget, left = Budget(total_ms), total_ms

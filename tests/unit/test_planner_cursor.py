@@ -51,6 +51,7 @@ def state(**changed: object) -> State:
     return State(**{**given, "tiers": [], "page_size": 10, "shown": 10, "page": 1, **changed})  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(states, st.integers(0, 300))
 def test_what_goes_in_comes_out(before: State, n: int) -> None:
     text = encode(before, candidates(n), KEY, NOW)
@@ -58,7 +59,7 @@ def test_what_goes_in_comes_out(before: State, n: int) -> None:
     assert set(text) <= set(string.ascii_letters + string.digits + "-_")
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_changed_character_is_noticed(data: st.DataObject) -> None:
     text = encode(state(text=data.draw(texts)), candidates(data.draw(st.integers(0, 20))), KEY, NOW)
@@ -68,6 +69,7 @@ def test_any_changed_character_is_noticed(data: st.DataObject) -> None:
         decode(text[:place] + other + text[place + 1 :], KEY, NOW)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_cut_or_lengthened_cursor_is_noticed(data: st.DataObject) -> None:
     text = encode(state(), candidates(data.draw(st.integers(0, 5))), KEY, NOW)
@@ -77,6 +79,7 @@ def test_a_cut_or_lengthened_cursor_is_noticed(data: st.DataObject) -> None:
         decode(text + data.draw(st.text(min_size=1, max_size=8)), KEY, NOW)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_arbitrary_text_is_no_cursor(text: str) -> None:
     with pytest.raises(CursorInvalid):

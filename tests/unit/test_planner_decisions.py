@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.degrade import nothing_found, plain_analysis, retrieval_order
@@ -94,6 +94,7 @@ def test_a_query_of_signs_finds_nothing() -> None:
 # ---- experiments ----
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_an_arm_is_the_same_every_time_and_one_of_the_arms(unit: str) -> None:
     experiments = {"colour": ["red", "blue"], "order": ["a", "b", "c"]}

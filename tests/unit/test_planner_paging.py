@@ -4,13 +4,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.paging import check_page, last_page, split
 from services.errors import InvalidRequest
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 30), st.randoms(use_true_random=False))
 def test_pages_over_a_cursor_show_every_candidate_once_however_the_ranking_changes(n: int, size: int, random: Random) -> None:
     left, shown = np.arange(n) + 1000, []  # product_nos that the cursor carries
@@ -24,6 +25,7 @@ def test_pages_over_a_cursor_show_every_candidate_once_however_the_ranking_chang
     assert sorted(shown) == list(range(1000, 1000 + n))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 30), st.data())
 def test_a_page_by_number_and_the_cursor_after_it_go_on_from_the_same_ranking(n: int, size: int, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(n))), np.uint16)
