@@ -136,6 +136,7 @@ def _addresses(run: RunState, terminal: Terminal) -> None:
             table.add_row("its OpenAPI page", f"{service.address}/docs")
         elif service.name == "locust":
             table.add_row("load (Locust)", service.address)
+            table.add_row("its stages", f"{service.address}/stages")
     for service in run.services:
         if service.name != "locust":
             table.add_row(f"metrics of the {service.name}", f"{service.address}/metrics")

@@ -1,8 +1,8 @@
 """Downloads: once per machine, whole or not at all, and only what the repository's own checksums know.
 
-    <cache>/lock                     held while something is downloaded
-            maven/                   Maven's repository: an interrupted download goes on where it was
-            elasticsearch-8.19.0/    a product; it appears by one rename, when everything in it was checked
+<cache>/lock                     held while something is downloaded
+        maven/                   Maven's repository: an interrupted download goes on where it was
+        elasticsearch-8.19.0/    a product; it appears by one rename, when everything in it was checked
 """
 
 import contextlib
