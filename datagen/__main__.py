@@ -65,6 +65,8 @@ if __name__ == "__main__":
         main(standalone_mode=False)
     except ConfigurationError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}; nothing was replaced, run the command again when that is mended")
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

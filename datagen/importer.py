@@ -52,6 +52,7 @@ def run(shop: Shop, catalogue: Path, mapping_file: Path, *, language: str = "en"
     try:
         products, seen = _read(catalogue, mapping, report, strict=strict, say=say)
         _check_mapped(mapping, seen)
+        say(f"writing {len(products):,} products")
         _stage(shop, products)
         _write_info(shop, mapping, language)
         report.succeeded = True
