@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 RESERVED = 0.2
 """Share of the whole time that is kept for ranking and fetch."""
-FETCH_SHARE = 0.25
+FETCH_SHARE = 0.4
 """Share of that reserve that ranking leaves for the fetch."""
 
 
