@@ -167,7 +167,8 @@ def _privileges(needed: list[Path]) -> list[str]:
     become = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
     if all(_open_to_all(path) for path in needed):
         return become
-    return [*become, "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    # access(2), by which Java looks for files, ignores capabilities without this security bit
+    return [*become, "--securebits", "+no_setuid_fixup", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
 
 
 def _open_to_all(path: Path) -> bool:

@@ -19,8 +19,8 @@ from typing import Self
 
 from services.errors import ConfigurationError
 
-START_LIMIT_S = 120.0
-GRACE_S = 10.0
+START_LIMIT_S = 180.0
+GRACE_S = 30.0
 """What a server gets between SIGTERM and SIGKILL."""
 _POLL_S = 0.05
 
