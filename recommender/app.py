@@ -25,7 +25,7 @@ from services.eventlog.port import EventLogReader
 from services.eventlog.sqlite import SqliteReader
 from services.models import onnx
 from services.models.port import Model
-from services.shop import Shop, open_shop
+from services.shop import open_shop
 
 DESCRIPTION = "What a query means and what its user prefers. Internal: the planner calls it."
 
@@ -48,11 +48,11 @@ def create(
     graph = graph or open_graph(shop.graph, log.end(), readers=settings.graph_readers)
     service = Service("recommender", settings, description=DESCRIPTION)
     cache = ProfileCache(settings.cached_profiles)
-    projector = Projector(graph, log, cache, service.telemetry)
+    projector = Projector(graph, log, Versions(shop.generations), cache, service.telemetry)
     preferences = UserPreferences(generations, releases, graph, cache)
     preferences.prepare()
     projection = Projection(projector)
-    refresh = Refresh(shop, service, generations, releases, projector, preferences)
+    refresh = Refresh(service, generations, releases, preferences)
 
     service.post(
         "/analyse", AnalyseRequest, AnalyseAnswer, Analysis(generations).analyse, summary="Spelling, synonyms, categories of a query"
@@ -64,7 +64,7 @@ def create(
     service.check("graph", lambda: _graph(graph, projector))
     service.check("release", lambda: _release(releases))
     service.background("refresh", refresh, settings.refresh_ms / 1000)
-    service.background("projection", refresh.project, settings.projection_ms / 1000)
+    service.background("projection", projector.catch_up, settings.projection_ms / 1000)
     for stop in (log.close, graph.close, projection.close):  # called last first
         service.on_stop(stop)
     return service
@@ -73,18 +73,8 @@ def create(
 class Refresh:
     """Follows the pointers of generations and releases."""
 
-    def __init__(
-        self,
-        shop: Shop,
-        service: Service,
-        generations: Served[Understanding],
-        releases: Served[Model],
-        projector: Projector,
-        preferences: UserPreferences,
-    ) -> None:
-        self._shop, self._service, self._projector, self._preferences = shop, service, projector, preferences
-        self._generations, self._releases = generations, releases
-        self._in_graph: int | None = None
+    def __init__(self, service: Service, generations: Served[Understanding], releases: Served[Model], preferences: UserPreferences) -> None:
+        self._service, self._generations, self._releases, self._preferences = service, generations, releases, preferences
 
     def __call__(self) -> None:
         """New generations and releases; what they need is made before the first request asks for it."""
@@ -93,14 +83,6 @@ class Refresh:
         for artifact, version in versions.items():
             if version is not None:
                 self._service.telemetry.set("aisle_version", version, artifact)
-
-    def project(self) -> None:
-        """The log into the graph; a new generation's products first, so that no behaviour towards them is skipped."""
-        generation = self._generations.current
-        if generation is not None and generation != self._in_graph:
-            self._projector.load(generation, self._shop.generations / str(generation))
-            self._in_graph = generation
-        self._projector.catch_up()
 
 
 def _graph(graph: UserGraph, projector: Projector) -> dict[str, int]:

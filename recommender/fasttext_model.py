@@ -39,7 +39,8 @@ class FastText:
         return FastText(model)
 
     def logits(self, text: str) -> F64:
-        return np.asarray(self._output @ self._vector(line(text)), np.float64)
+        logits: F64 = (self._output @ self._vector(line(text))).astype(np.float64)
+        return logits
 
     def save(self, folder: Path) -> None:
         self._model.save_model(str(folder / FILE))

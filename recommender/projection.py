@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected, UserGraph
 from recommender.profile import ProfileCache
+from services.artifacts import Versions
 from services.contracts import EventKind
 from services.eventlog.port import EventLogReader, LogRecord
 from services.telemetry import Telemetry
@@ -32,8 +33,9 @@ _decoder = msgspec.json.Decoder(EventPart)
 class Projector:
     """Brings the graph to the end of the log, from one thread at a time; keeps the profile cache from being older than the graph."""
 
-    def __init__(self, graph: UserGraph, log: EventLogReader, cache: ProfileCache, telemetry: Telemetry) -> None:
-        self._graph, self._log, self._cache, self._telemetry = graph, log, cache, telemetry
+    def __init__(self, graph: UserGraph, log: EventLogReader, generations: Versions, cache: ProfileCache, telemetry: Telemetry) -> None:
+        self._graph, self._log, self._generations, self._cache, self._telemetry = graph, log, generations, cache, telemetry
+        self._loaded: int | None = None
         self._lock = threading.Lock()
         self._closed = False
         self.complete = False
@@ -46,16 +48,12 @@ class Projector:
         """Offsets between the graph and the end of the log."""
         return max(0, self._log.end() - self._graph.position())
 
-    def load(self, generation: int, folder: Path) -> None:
-        """Products of a generation into the graph."""
-        with self._lock:
-            self._graph.load(graph_catalogue(generation, folder))
-
     def catch_up(self) -> int:
         """Project up to what is now the end of the log; returns the position reached."""
         with self._lock:
             if self._closed:
                 return self._graph.position()
+            self._load()
             end, position = self._log.end(), self._graph.position()
             if position == 0 and end:
                 self._project(None, self._everything(end), end)
@@ -70,6 +68,13 @@ class Projector:
         """Waits for what is under way; after it nothing is projected."""
         with self._lock:
             self._closed = True
+
+    def _load(self) -> None:
+        """Products of the generation that the pointer names now, before any behaviour towards them comes: else it would be skipped."""
+        current = self._generations.current()
+        if current is not None and current != self._loaded:
+            self._graph.load(graph_catalogue(current, self._generations.folder(current)))
+            self._loaded = current
 
     def _step(self, after: int, end: int) -> int:
         batch = self._log.read(after, READ_AT_ONCE, ("event", "forget"))

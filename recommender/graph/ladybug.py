@@ -41,6 +41,8 @@ BULK = 5_000
 BATCH = 500
 """Changes in one transaction otherwise."""
 BUFFER_POOL_BYTES = 256 * 2**20
+ADDRESS_SPACE_BYTES = 2**36
+"""Address space that is reserved, and so the largest file: Ladybug's default of 8 TB fails where address space is limited."""
 
 
 class LadybugGraph:
@@ -50,7 +52,9 @@ class LadybugGraph:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._database = ladybug.Database(folder / "user.lbug", buffer_pool_size=BUFFER_POOL_BYTES, max_num_threads=2)
+            self._database = ladybug.Database(
+                folder / "user.lbug", buffer_pool_size=BUFFER_POOL_BYTES, max_num_threads=2, max_db_size=ADDRESS_SPACE_BYTES
+            )
             self._writer = ladybug.Connection(self._database, num_threads=1)
             for statement in SCHEMA:
                 self._writer.execute(statement)

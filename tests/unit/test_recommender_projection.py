@@ -1,5 +1,6 @@
 """The log becomes the graph: from any position, with whatever lies between, and forgetting is honoured."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,15 @@ from recommender import projection
 from recommender.graph.port import GraphCatalogue
 from recommender.profile import Profile, ProfileCache
 from recommender.projection import Projector
+from services.artifacts import Versions
 from services.contracts import EventRecord
 from services.eventlog.port import LogRecord
 from services.eventlog.sqlite import SqliteReader, SqliteWriter
 from services.telemetry import Telemetry
 from tests.recommender_fakes import MemoryGraph, MemoryLog
-from tests.recommender_shop import plant
+from tests.recommender_shop import plant, publish
+
+NOTHING = Versions(Path("there are no generations"))
 
 
 def event(offset: int, user: str | None = "ann", product: int | None = 1, kind: str | None = "click") -> LogRecord:
@@ -28,7 +32,7 @@ def projector(
 ) -> tuple[Projector, MemoryGraph]:
     graph = graph or MemoryGraph()
     graph.load(GraphCatalogue(1, np.arange(5), np.ones(5, np.int64), [""] * 5))
-    return Projector(graph, MemoryLog(records), cache or ProfileCache(9), Telemetry()), graph
+    return Projector(graph, MemoryLog(records), NOTHING, cache or ProfileCache(9), Telemetry()), graph
 
 
 LOG = [
@@ -71,7 +75,7 @@ def test_unknown_products_are_counted() -> None:
     telemetry = Telemetry()
     graph = MemoryGraph()
     graph.load(GraphCatalogue(1, np.arange(5), np.ones(5, np.int64), [""] * 5))
-    Projector(graph, MemoryLog(LOG), ProfileCache(9), telemetry).catch_up()
+    Projector(graph, MemoryLog(LOG), NOTHING, ProfileCache(9), telemetry).catch_up()
     text = telemetry.render().decode()
     assert 'aisle_events_total{outcome="graph_unknown_products"} 2.0' in text
     assert 'aisle_events_total{outcome="graph_behaviours"} 3.0' in text
@@ -115,20 +119,35 @@ def test_nothing_is_projected_after_closing() -> None:
 
 
 def test_what_a_real_log_forgets_leaves_the_graph(tmp_path: Path) -> None:
-    planted = plant(tmp_path / "shop", searches=30, users=3)
-    log, writer = SqliteReader(planted.shop.log_file), SqliteWriter(planted.shop.log_file)
-    graph = MemoryGraph()
-    made = Projector(graph, log, ProfileCache(9), Telemetry())
-    made.load(1, planted.shop.generations / "1")
+    shop = plant(tmp_path / "shop", searches=30, users=3).shop
+    publish(shop)
+    log, writer = SqliteReader(shop.log_file), SqliteWriter(shop.log_file)
+
+    def over(graph: MemoryGraph) -> Projector:
+        return Projector(graph, log, Versions(shop.generations), ProfileCache(9), Telemetry())
+
+    graph, replayed = MemoryGraph(), MemoryGraph()
+    made = over(graph)
     made.catch_up()
     assert set(graph.edges) == {"user0", "user1", "user2"}
     writer.forget("user1").result(5)
     made.catch_up()
     assert set(graph.edges) == {"user0", "user2"}
-    replayed = MemoryGraph()
-    again = Projector(replayed, log, ProfileCache(9), Telemetry())
-    again.load(1, planted.shop.generations / "1")
-    again.catch_up()
+    over(replayed).catch_up()
     assert replayed.edges == graph.edges
     log.close()
     writer.close()
+
+
+def test_products_of_a_new_generation_are_known_before_the_first_behaviour_towards_them(tmp_path: Path) -> None:
+    shop = plant(tmp_path / "shop", products=10).shop
+    publish(shop)
+    graph, log = MemoryGraph(), MemoryLog([event(1, product=3)])
+    made = Projector(graph, log, Versions(shop.generations), ProfileCache(9), Telemetry())
+    made.catch_up()
+    larger = plant(tmp_path / "larger", products=20).shop
+    shutil.copytree(larger.generations / "1", shop.generations / "2")
+    publish(shop, 2)
+    log.records.append(event(2, product=15))
+    made.catch_up()
+    assert [e.product_no for e in graph.recent("ann", 9)] == [3, 15]
