@@ -150,7 +150,7 @@ def _run_owner(owner: str, root: Path, number: int, running: list["subprocess.Po
         running.append(process)
         for line in process.stdout or ():
             if line.strip():
-                last = line.strip()
+                last = line.strip().removeprefix(f"{owner}: ")
                 report(f"{owner}: {last}")
     if process.returncode:
         raise ConfigurationError(f"{owner}'s part of generation {number} failed, nothing was activated: {last}")

@@ -7,10 +7,11 @@ import numpy as np
 from offline.dataset import Dataset
 from offline.records import Array
 from services.contracts import Category
-from services.features import ITEM_FEATURES, Binding, user_features
-from services.models.port import Model, Preferences
+from services.features import ITEM_FEATURES, PROPERTIES, Binding, user_features
+from services.models.port import Events, Model, Preferences
 
 CHUNK = 1_000
+NOBODY = Events(np.zeros((0, len(PROPERTIES)), np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
 def item_rows(data: Dataset, pages: Array) -> tuple[Array, Array]:
@@ -21,10 +22,10 @@ def item_rows(data: Dataset, pages: Array) -> tuple[Array, Array]:
     return np.arange(ends[-1]) + np.repeat(indptr[pages] - ends[:-1], lengths), ends
 
 
-def scores(model: Model, binding: Binding, data: Dataset, pages: Array) -> Array:
-    """float32 per item of the pages, page by page."""
+def scores(model: Model, binding: Binding, data: Dataset, pages: Array, *, known: bool = True) -> Array:
+    """float32 per item of the pages, page by page; with `known` False as if nothing were known of their users."""
     indptr, out = data.log.pages.indptr, []
-    for page, preferences in _preferences(model, binding, data, pages):
+    for page, preferences in _preferences(model, binding, data, pages, known):
         items = slice(indptr[page], indptr[page + 1])
         features = page_features(data, items, binding, preferences.scores, preferences.vector)
         out.append(model.rank(features, preferences.weights, preferences.vector))
@@ -38,7 +39,7 @@ def page_features(data: Dataset, items: slice, binding: Binding, liked: Array, v
     return np.hstack([log.features[items, : len(ITEM_FEATURES)], user])
 
 
-def _preferences(model: Model, binding: Binding, data: Dataset, pages: Array) -> Iterator[tuple[int, Preferences]]:
+def _preferences(model: Model, binding: Binding, data: Dataset, pages: Array, known: bool) -> Iterator[tuple[int, Preferences]]:
     log = data.log.pages
     for start in range(0, len(pages), CHUNK):
         chunk = pages[start : start + CHUNK]
@@ -46,4 +47,4 @@ def _preferences(model: Model, binding: Binding, data: Dataset, pages: Array) ->
         for row, page in enumerate(chunk):
             asked = zip(log.categories[page].tolist(), log.probabilities[page].tolist(), strict=True)
             categories = [Category(id_, "", probability) for id_, probability in asked if id_ >= 0]
-            yield int(page), model.preference(histories.events(row), categories)
+            yield int(page), model.preference(histories.events(row) if known else NOBODY, categories)

@@ -36,7 +36,7 @@ def fit(data: Dataset, index: ForwardIndex, seed: int, report: Say) -> Fitted:
     asked = learn.queries(data, values)
     learn.fit_preference(preference, data, columns, asked, seed, report)
     binding = Binding(index, values, preference.property_vectors().numpy())
-    clock, pages = Clock(), data.clicked(data.pages(1))
+    clock, pages = Clock(), data.clicked(data.pages(1))[-learn.RANK_PAGES :]
     vectors = learn.user_vectors(preference, data, pages, binding.columns, asked)
     features = _features(data, pages, binding, vectors)
     rank = Rank(len(FEATURES), BM25, _scale(data, pages, features), seed)

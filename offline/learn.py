@@ -18,12 +18,14 @@ from offline.records import Array
 from services.features import ITEM_FEATURES
 
 MAX_POSITION = 200
-BATCH = 128
+PREFERENCE_BATCH, RANK_BATCH, INFER_BATCH = 128, 64, 512
 NEUTRAL_SHARE = 0.15
 """Share of the rows of which ranking is shown no user, so that it is also at its best without one."""
 VALUE_TASK = 0.1
 """Weight of the second task, naming the properties of what was clicked among all values."""
-PREFERENCE_EPOCHS, RANK_EPOCHS = 4, 6
+PREFERENCE_EPOCHS, RANK_EPOCHS = 4, 12
+PREFERENCE_PAGES, RANK_PAGES = 40_000, 20_000
+"""The newest pages that each learns from: bounds the time that training takes, whatever the log's length."""
 FLOATS, INTS = tf.float32, tf.int32
 
 
@@ -58,11 +60,11 @@ def fit_preference(
 ) -> None:
     """Train in place on the clicked pages of part 0 whose users have a history. columns int32[size, P] of `features.Binding`."""
     pages = data.clicked(data.pages(0))
-    pages = pages[data.lengths(pages) > 0]
-    step = _preference_step(net, epochs * _batches(pages))
+    pages = pages[data.lengths(pages) > 0][-PREFERENCE_PAGES:]
+    step = _preference_step(net, epochs * _batches(pages, PREFERENCE_BATCH))
     for epoch in range(epochs):
         clock, losses = Clock(), []
-        for batch in _shuffled(pages, data.lengths(pages), seed + epoch):
+        for batch in _shuffled(pages, data.lengths(pages), PREFERENCE_BATCH, seed + epoch):
             items = data.items(batch)
             history = data.histories(batch, columns)
             losses.append(
@@ -89,7 +91,7 @@ def _preference_step(net: Preference, steps: int) -> Any:
             liked = tf.reduce_sum(tf.gather(scores, shown, batch_dims=1), axis=2)
             logits = liked + tf.einsum("bnf,fk->bn", features, help_["base"]) + tf.gather(help_["position"], positions)
             loss = _listwise(logits, positions, gains) + VALUE_TASK * _named(scores + help_["value"], shown, gains, net.groups)
-            total = loss + 1e-4 * tf.nn.l2_loss(net.variables["embeddings"])
+            total = loss + 1e-3 * tf.nn.l2_loss(net.variables["embeddings"])
         optimizer.apply(tape.gradient(total, variables), variables)
         return loss
 
@@ -113,8 +115,8 @@ def user_vectors(net: Preference, data: Dataset, pages: Array, columns: Array, a
     infer_batch = tf.function(infer, input_signature=ASKED)
     out = np.zeros((len(pages), vectors.shape[1]), np.float32)
     by_length = np.argsort(data.lengths(pages), kind="stable")
-    for start in range(0, len(pages), 4 * BATCH):
-        rows = by_length[start : start + 4 * BATCH]
+    for start in range(0, len(pages), INFER_BATCH):
+        rows = by_length[start : start + INFER_BATCH]
         batch = pages[rows]
         out[rows] = infer_batch(*data.histories(batch, columns), asked.values[batch], asked.probabilities[batch]).numpy()
     return out
@@ -129,23 +131,24 @@ def fit_rank(
     """Train in place on clicked pages of part 1: features float32[N, F] of all items (rows of other pages are not read), vectors
     float32[len(pages), D] of these pages' users."""
     user_block = np.arange(features.shape[1]) >= len(ITEM_FEATURES)
-    step = _rank_step(net, epochs * _batches(pages))
+    step = _rank_step(net, epochs * _batches(pages, RANK_BATCH))
     random = np.random.default_rng(seed)
     for epoch in range(epochs):
         clock, losses = Clock(), []
-        for rows in _shuffled(np.arange(len(pages)), np.zeros(len(pages), int), seed + epoch):
+        for rows in _shuffled(np.arange(len(pages)), np.zeros(len(pages), int), RANK_BATCH, seed + epoch):
             known = random.random(len(rows)) >= NEUTRAL_SHARE
             items = data.items(pages[rows])
             seen = items.take(features) * np.where(user_block, known[:, None], True)[:, None].astype(np.float32)
             _, positions, gains = _shown(data, items)
             losses.append(step(seen, vectors[rows] * known[:, None].astype(np.float32), positions, gains))
-        report(f"rank: epoch {epoch + 1}/{epochs}, {len(pages):,} pages, loss {_mean(losses):.4f}, {clock.seconds:.1f} s")
+        if (epoch + 1) % 4 == 0:
+            report(f"rank: epoch {epoch + 1}/{epochs}, {len(pages):,} pages, loss {_mean(losses):.4f}, {clock.seconds:.1f} s")
 
 
 def _rank_step(net: Rank, steps: int) -> Any:
     position = tf.Variable(np.zeros(MAX_POSITION + 1, np.float32))
     variables = [*net.variables.values(), position]
-    optimizer = _optimizer(4e-3, steps, variables)
+    optimizer = _optimizer(5e-3, steps, variables)
 
     def step(features: Tensor, vector: Tensor, positions: Tensor, gains: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
@@ -181,16 +184,16 @@ def _columns(data: Dataset, items: Items, columns: Array) -> Array:
     return np.where(known[..., None], columns[np.minimum(product_no, len(columns) - 1)], 0).astype(np.int32)
 
 
-def _shuffled(pages: Array, lengths: Array, seed: int) -> Iterator[Array]:
+def _shuffled(pages: Array, lengths: Array, size: int, seed: int) -> Iterator[Array]:
     """Batches of about equal length (little padding), in random order."""
     random = np.random.default_rng(seed)
     order = np.lexsort((random.random(len(pages)), lengths))
-    for batch in random.permutation(_batches(pages)):
-        yield pages[order[batch * BATCH : (batch + 1) * BATCH]]
+    for batch in random.permutation(_batches(pages, size)):
+        yield pages[order[batch * size : (batch + 1) * size]]
 
 
-def _batches(pages: Array) -> int:
-    return -(-len(pages) // BATCH)
+def _batches(pages: Array, size: int) -> int:
+    return -(-len(pages) // size)
 
 
 def _optimizer(rate: float, steps: int, variables: list[Any]) -> Any:

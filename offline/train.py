@@ -150,17 +150,19 @@ def _judge(shop: Shop, data: Dataset, index: ForwardIndex, model: Model, report:
     random = log.randomised[pages]
     corrected = "corrected for position" if np.any(examination < 1) else "NOT corrected for position (too few randomised pages)"
     report(f"hold-out: {len(data.pages(2)):,} pages, {len(pages):,} with clicks, {random.sum():,} of them randomised; gains {corrected}")
-    ours = scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages)
+    binding = Binding(index, model.vocabulary, model.property_vectors)
+    ours, nobody = scores(model, binding, data, pages), scores(model, binding, data, pages, known=False)
     bm25, popular = log.features[rows, BM25], log.features[rows, POPULARITY_SCORE]
     clicks = gate.compare("click AUC", "popularity", held.auc(ours), held.auc(popular), held)
     ranking = gate.compare("nDCG@10", "bm25", held.ndcg(ours), held.ndcg(bm25), held)
-    popularity = gate.compare("nDCG@10", "bm25", held.ndcg(popular), held.ndcg(bm25), held)
     randomised = gate.compare("nDCG@10, randomised pages,", "bm25", np.where(random, held.ndcg(ours), np.nan), held.ndcg(bm25), held)
+    popularity = gate.compare("nDCG@10", "popularity", held.ndcg(ours), held.ndcg(popular), held)
+    personal = gate.compare("nDCG@10", "itself without a user", held.ndcg(ours), held.ndcg(nobody), held)
     served, served_wins = _served(shop, data, index, held, ours, pages)
-    comparisons = [clicks, ranking, randomised, *([served] if served else [])]
+    comparisons = [clicks, ranking, randomised, popularity, personal, *([served] if served else [])]
     for line in gate.table(comparisons):
         report(line)
-    return comparisons, gate.decide(clicks, ranking, popularity.network, served, served_wins)
+    return comparisons, gate.decide(clicks, ranking, popularity.baseline, served, served_wins)
 
 
 def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: Judged, ours: Array, pages: Array) -> tuple[Comparison | None, bool]:

@@ -81,9 +81,9 @@ def test_the_liked_brand_ranks_first_and_without_a_user_nothing_does(trained: Tr
 
 
 def test_it_passes_its_gate_and_says_so(trained: Trained) -> None:
-    clicks, ranking, randomised = trained.outcome.comparisons
+    clicks, ranking, randomised, _, personal = trained.outcome.comparisons
     assert trained.outcome.facts.strategy == "network"
-    assert min(clicks.low, ranking.low, randomised.low) > 0.1
+    assert min(clicks.low, ranking.low, randomised.low, personal.low) > 0.1
     assert "release 1 is current: strategy network" in trained.said[-1]
 
 
@@ -94,7 +94,8 @@ def test_the_manifest_says_what_it_was_made_of(trained: Trained) -> None:
     assert facts.watermark["0"] == facts.pages + facts.behaviours
     assert facts.first_ms == planted.START_MS
     assert facts.vocabulary == len(trained.model.vocabulary)
-    assert set(facts.metrics) == {"click AUC vs popularity", "nDCG@10 vs bm25", "nDCG@10, randomised pages, vs bm25"}
+    assert set(facts.metrics) == {"click AUC vs popularity", "nDCG@10 vs bm25", "nDCG@10, randomised pages, vs bm25",
+                                  "nDCG@10 vs popularity", "nDCG@10 vs itself without a user"}  # fmt: skip
 
 
 def test_the_folder_is_laid_out_for_tensorflow_serving(trained: Trained) -> None:
@@ -134,8 +135,9 @@ def test_without_a_preference_there_is_nothing_to_gain_and_a_baseline_ships(tmp_
     said: list[str] = []
     shop = shop_with_log(tmp_path, PAGES, 0.0)
     outcome, versions = train(shop, said.append), Versions(shop.releases)
-    clicks, ranking, _ = outcome.comparisons
+    clicks, ranking, *_, personal = outcome.comparisons
     assert min(clicks.low, ranking.low) <= 0
+    assert personal.low < 0.01
     assert outcome.facts.strategy in ("bm25", "popularity")
     assert said[-1].startswith("THE NETWORK WAS NOT SHIPPED: release 1 is current with strategy")
     assert load(versions.folder(1), versions.manifest(1)).strategy == outcome.facts.strategy
