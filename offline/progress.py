@@ -1,6 +1,7 @@
 """How the commands of this package talk: plain lines, and one line when they cannot go on."""
 
 import errno
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ def run(usage: str, job: Callable[[Shop], object], arguments: list[str] | None =
     if len(given) != 1 or given[0].startswith("-"):
         sys.stderr.write(f"usage: {usage}\n")
         return 2
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop cleans up as Ctrl-C does, its processes too
     try:
         job(Shop(Path(given[0]).resolve()))
     except ConfigurationError as error:
@@ -48,4 +50,6 @@ def run(usage: str, job: Callable[[Shop], object], arguments: list[str] | None =
         sys.stderr.write("interrupted; nothing was activated\n")
     else:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 1

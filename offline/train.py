@@ -5,6 +5,7 @@ the output and the manifest say which and why.
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from services.shop import Shop
 SEED = 20_250
 MIN_CLICKED = (200, 100, 50)
 """Clicked pages that each part needs; a log with fewer gives a bm25 release."""
+UNFINISHED = ".training-"
 SCORE_FEATURES = {"bm25": FEATURES[BM25], "popularity": FEATURES[POPULARITY_SCORE]}
 
 
@@ -51,6 +53,7 @@ def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
     shop.info()
     clock, generation, index = Clock(), *_generation(shop)
     with exclusive(shop.releases):
+        _sweep(shop)
         data = dataset(_log(shop))
         facts = _facts(data, generation, seed)
         report(f"log: {facts.pages:,} pages, {facts.behaviours:,} behaviours, {facts.users:,} users, {clock.seconds:.1f} s")
@@ -63,12 +66,18 @@ def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
         return _train(shop, data, index, facts, clock, report)
 
 
+def _sweep(shop: Shop) -> None:
+    """What a killed training left."""
+    for folder in shop.releases.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder)
+
+
 def _train(shop: Shop, data: Dataset, index: ForwardIndex, facts: ReleaseFacts, clock: Clock, report: Say) -> Outcome:
     from offline import fit  # TensorFlow: only when it is needed
 
     fitted = fit.fit(data, index, facts.seed, report)
     facts = msgspec.structs.replace(facts, vocabulary=len(fitted.vocabulary))
-    with tempfile.TemporaryDirectory(prefix=".training-", dir=shop.releases) as temporary:
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=shop.releases) as temporary:
         folder = Path(temporary)
         difference = fit.write(fitted, folder, facts)
         report(f"exported: SavedModel and ONNX agree to {difference:.1e}, {clock.seconds:.1f} s so far")

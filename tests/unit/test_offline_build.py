@@ -1,5 +1,8 @@
 """Generations from a staged catalogue: the owners' builders are real processes here, only small ones."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,31 @@ def test_a_failing_builder_stops_the_others_and_leaves_nothing_behind(shop: Shop
     versions = Versions(shop.generations)
     assert (versions.current(), versions.complete()) == (1, [1])
     assert not versions.folder(2).exists()
+
+
+def test_a_stopped_build_stops_its_builders_and_leaves_nothing_behind(shop: Shop, owner, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    slow = owner(
+        "slow",
+        f"import os, pathlib; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); print('ready', flush=True); {SLOW}",
+    )
+    program = f"from offline import build, progress; import sys; sys.exit(progress.run('x', lambda shop: build.build(shop, [{slow!r}])))"
+    paths = os.pathsep.join([str(Path.cwd()), str(tmp_path)])
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(shop.root)],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "slow: ready\n":
+                process.terminate()
+        error = process.stderr.read() if process.stderr else ""
+    assert (process.returncode, error) == (1, "interrupted; nothing was activated\n")
+    assert not Versions(shop.generations).folder(1).exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_old_generations_go(shop: Shop, owner) -> None:  # type: ignore[no-untyped-def]
