@@ -11,7 +11,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from services.artifacts import Manifest
 from services.contracts import Category, Strategy
 from services.errors import ConfigurationError
-from services.models.port import ASSETS, F32, QUERY_CATEGORIES, UNKNOWN, VECTOR_SIZE, Events, Model, Preferences, ReleaseFacts, facts_of
+from services.models.baseline import Baseline
+from services.models.port import ASSETS, F32, Events, Model, Preferences, ReleaseFacts, facts_of, inputs_of, neutral, query_of
 
 _UNREADABLE = tuple(
     getattr(ort_errors, name) for name in ("NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented", "Fail")
@@ -43,22 +44,22 @@ class OnnxModel:
         self.vocabulary: list[str] = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=list[str])
         self.property_vectors: F32 = np.load(folder / "property_vectors.npy")
         self._values = {value: number for number, value in enumerate(self.vocabulary)}
-        self._encode, self._head = _session(folder / "encode.onnx"), _session(folder / "head.onnx")
-        self._preference, self._rank = _session(folder / "preference.onnx"), _session(folder / "rank.onnx")
+        self._encode, self._head = session(folder / "encode.onnx"), session(folder / "head.onnx")
+        self._preference, self._rank = session(folder / "preference.onnx"), session(folder / "rank.onnx")
         self._state_size = int(self._encode.get_outputs()[0].shape[-1])
-        self._nothing = _neutral(len(self.vocabulary), len(facts.features), self.property_vectors.shape[1])
+        self._nothing = neutral(len(self.vocabulary), len(facts.features), self.property_vectors.shape[1])
 
     def encode(self, events: Events) -> F32:
         if not len(events):
             return np.zeros((0, self._state_size), np.float32)
-        return self._encode.run(None, _inputs(events))[0]  # type: ignore[no-any-return]
+        return self._encode.run(None, inputs_of(events))[0]  # type: ignore[no-any-return]
 
     def preference(self, behaviour: Events | F32, categories: Sequence[Category]) -> Preferences:
         if not len(behaviour):
             return self._nothing
         query = self.query(categories)
         if isinstance(behaviour, Events):
-            return Preferences(*self._preference.run(None, query | _inputs(behaviour)))
+            return Preferences(*self._preference.run(None, query | inputs_of(behaviour)))
         return Preferences(*self._head.run(None, query | {"states": behaviour}))
 
     def rank(self, features: F32, weights: F32, vector: F32) -> F32:
@@ -72,50 +73,11 @@ class OnnxModel:
 
     def query(self, categories: Sequence[Category]) -> dict[str, np.ndarray]:
         """The graphs' inputs for a query: its categories as values of the vocabulary int32[3], and their probabilities float32[3]."""
-        values, probabilities = np.zeros(QUERY_CATEGORIES, np.int32), np.zeros(QUERY_CATEGORIES, np.float32)
-        for row, category in enumerate(categories[:QUERY_CATEGORIES]):
-            values[row], probabilities[row] = self._values.get(f"category:{category.id}", 0), category.probability
-        return {"categories": values, "probabilities": probabilities}
+        return query_of(self._values, categories)
 
 
-class Baseline:
-    """Strategies without a network: one feature is the score, and every user is neutral."""
-
-    def __init__(self, version: int, facts: ReleaseFacts) -> None:
-        self.version, self.facts, self.strategy = version, facts, facts.strategy
-        if facts.score_feature not in facts.features:
-            raise ConfigurationError(f"release {version}: score feature {facts.score_feature!r} is not one of {', '.join(facts.features)}")
-        self.vocabulary = [UNKNOWN]
-        self.property_vectors: F32 = np.zeros((1, VECTOR_SIZE), np.float32)
-        self._column = facts.features.index(facts.score_feature)
-        self._nothing = _neutral(1, len(facts.features), VECTOR_SIZE)
-
-    def encode(self, events: Events) -> F32:
-        return np.zeros((len(events), 1), np.float32)
-
-    def preference(self, behaviour: Events | F32, categories: Sequence[Category]) -> Preferences:
-        return self._nothing
-
-    def rank(self, features: F32, weights: F32, vector: F32) -> F32:
-        return features[:, self._column]
-
-    def ping(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def _inputs(events: Events) -> dict[str, np.ndarray]:
-    return {"properties": events.properties, "kinds": events.kinds, "gaps": events.gaps}
-
-
-def _neutral(values: int, features: int, size: int) -> Preferences:
-    arrays = [np.zeros(n, np.float32) for n in (values, features, size)]
-    for array in arrays:
-        array.flags.writeable = False  # shared by all calls
-    return Preferences(*arrays)
-
-
-def _session(path: Path) -> ort.InferenceSession:
+def session(path: Path) -> ort.InferenceSession:
+    """One graph, ready to run in the calling thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

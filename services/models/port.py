@@ -1,10 +1,10 @@
-"""What a served release can do. Recommender and ranker call it; adapters sit beside this file (`onnx.py`).
+"""What a served release can do. Recommender and ranker call it; adapters sit beside this file (`onnx.py`, `tfserving.py`).
 
 Sizes, everywhere: A attribute values of the release's vocabulary (0 is "<unknown>"), D the user vector, F the ranking features, H a
 behaviour's state, P the properties of a product (`services.features.PROPERTIES`), T behaviours of a user (at most MAX_STEPS), n candidates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,6 +64,28 @@ class Preferences:
     scores: F32
     weights: F32
     vector: F32
+
+
+def neutral(values: int, features: int, size: int) -> Preferences:
+    """Preferences of somebody unknown: zeros[A], zeros[F], zeros[D], not writeable (all calls share them)."""
+    arrays = [np.zeros(n, np.float32) for n in (values, features, size)]
+    for array in arrays:
+        array.flags.writeable = False
+    return Preferences(*arrays)
+
+
+def inputs_of(events: Events) -> dict[str, npt.NDArray[Any]]:
+    """The network's inputs for the behaviours of one user."""
+    return {"properties": events.properties, "kinds": events.kinds, "gaps": events.gaps}
+
+
+def query_of(values: Mapping[str, int], categories: Sequence[Category]) -> dict[str, npt.NDArray[Any]]:
+    """The network's inputs for a query: its categories as values of the vocabulary int32[3], and their probabilities float32[3].
+    values: number of each value of the vocabulary."""
+    numbers, probabilities = np.zeros(QUERY_CATEGORIES, np.int32), np.zeros(QUERY_CATEGORIES, np.float32)
+    for row, category in enumerate(categories[:QUERY_CATEGORIES]):
+        numbers[row], probabilities[row] = values.get(f"category:{category.id}", 0), category.probability
+    return {"categories": numbers, "probabilities": probabilities}
 
 
 class Model(Protocol):
