@@ -30,6 +30,7 @@ class Fitted:
 def fit(data: Dataset, index: ForwardIndex, seed: int, report: Say) -> Fitted:
     """Preference on the first part; ranking on the second, with the features that preference gives for users it has not been fitted on."""
     tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
     values = dataset.vocabulary(data, index.property_ids, index.property_values)
     preference = Preference(values, seed)
     columns = Binding(index, values, preference.property_vectors().numpy()).columns
