@@ -35,11 +35,7 @@ class Call:
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking engine call in the service's bounded thread pool; refused when the deadline has passed (before or in the queue)."""
         self.deadline.check()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, function, args)
-
-    def _guarded(self, function: Callable[..., T], args: tuple[object, ...]) -> T:
-        self.deadline.check()
-        return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.deadline.run, function, *args)
 
 
 def child_trace(traceparent: str) -> str:

@@ -7,10 +7,14 @@ network took.
 
 import re
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import TracebackType
+from typing import TypeVar
 
 from services.errors import DeadlineExceeded
 
+T = TypeVar("T")
 _ENTRY = re.compile(r"([\w.:-]+);dur=([\d.]+);start=([\d.]+)")
 
 
@@ -29,6 +33,23 @@ class Deadline:
     def check(self) -> None:
         if self.remaining_ms() <= 0:
             raise DeadlineExceeded("the deadline passed before the answer was ready; send a larger x-deadline-ms or try again")
+
+    def run(self, function: Callable[..., T], *args: object) -> T:
+        """Call the function unless it is too late; adapters below it see this deadline as `current_deadline()`."""
+        self.check()
+        token = _current.set(self)
+        try:
+            return function(*args)
+        finally:
+            _current.reset(token)
+
+
+_current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+def current_deadline() -> Deadline | None:
+    """The deadline of the request that this thread works for: for engine calls that take a time limit."""
+    return _current.get()
 
 
 class Stage:
