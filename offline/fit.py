@@ -58,11 +58,16 @@ def _features(data: Dataset, pages: Array, binding: Binding, vectors: Array) -> 
 
 
 def _scale(data: Dataset, pages: Array, features: Array) -> Array:
-    """float32[F]: 1 for item features, which come scaled; the user's are brought to a standard deviation of 1 around their neutral 0."""
-    rows = data.items(pages)
-    user = rows.take(features)[rows.real][:, len(ITEM_FEATURES) :]
+    """float32[F]: 1 for item features, which come scaled; the user's are brought to a standard deviation of 1 around their neutral 0.
+
+    0 for an item feature that never varied in training (category probabilities, before there was a category model): nothing was learned
+    about it, and what was drawn for its weights would be noise once it varies.
+    """
+    items = data.items(pages)
+    rows = items.take(features)[items.real]
+    item, user = rows[:, : len(ITEM_FEATURES)], rows[:, len(ITEM_FEATURES) :]
     spread = np.sqrt((user[np.any(user != 0, axis=1)] ** 2).mean(axis=0)) if np.any(user) else np.ones(user.shape[1])
-    return np.concatenate([np.ones(len(ITEM_FEATURES)), 1.0 / np.maximum(spread, 1e-3)]).astype(np.float32)
+    return np.concatenate([np.ptp(item, axis=0) > 0, 1.0 / np.maximum(spread, 1e-3)]).astype(np.float32)
 
 
 def write(fitted: Fitted, folder: Path, facts: ReleaseFacts) -> float:

@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 class _Event(msgspec.Struct):
     """The fields of contracts.EventRecord that count here; the rest is skipped without being decoded."""
 
+    event_id: str
     ts_ms: int
     kind: EventKind | None = None
     query_id: str | None = None
@@ -121,6 +122,7 @@ class _Columns:
         self._users: dict[str, int] = {}
         self._queries: dict[str, int] = {}
         self._events: list[tuple[int, int, int, int, int]] = []
+        self._seen: set[int] = set()  # hashes of event ids: a client that sends an event again has not done it twice
         self._pages: list[tuple[int, int, int, bool, int]] = []
         self._categories: list[list[int]] = []
         self._probabilities: list[list[float]] = []
@@ -136,7 +138,9 @@ class _Columns:
             self._add_page(user, self._page.decode(record.payload))
             return
         event = self._event.decode(record.payload)
-        if event.kind is not None and event.product_no is not None:
+        identity = hash(event.event_id)
+        if event.kind is not None and event.product_no is not None and identity not in self._seen:
+            self._seen.add(identity)
             query = -1 if event.query_id is None else self._queries.setdefault(event.query_id, len(self._queries))
             self._events.append((user, query, event.product_no, KIND_IDS[event.kind], event.ts_ms))
 

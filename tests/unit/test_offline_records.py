@@ -1,3 +1,5 @@
+import itertools
+
 import msgspec
 import numpy as np
 
@@ -17,8 +19,15 @@ def page(query_id: str, products: list[int], user: str | None = "u", schema: str
     return NewRecord("page", 1_000, user, msgspec.json.encode(msgspec.structs.replace(record, **more)))
 
 
-def event(kind: str | None, product_no: int | None = 1, user: str | None = "u", query_id: str | None = "q") -> NewRecord:
-    record = EventRecord(event_id="e", action="x", kind=kind, ts_ms=2_000, query_id=query_id, product_no=product_no)  # type: ignore[arg-type]
+numbers = itertools.count()
+
+
+def event(
+    kind: str | None, product_no: int | None = 1, user: str | None = "u", query_id: str | None = "q", event_id: str | None = None
+) -> NewRecord:
+    record = EventRecord(
+        event_id=event_id or f"e{next(numbers)}", action="x", kind=kind, ts_ms=2_000, query_id=query_id, product_no=product_no
+    )  # type: ignore[arg-type]
     return NewRecord("event", 2_000, user, msgspec.json.encode(record))
 
 
@@ -41,6 +50,11 @@ def test_pages_and_events_become_columns_joined_by_query() -> None:
 
 def test_events_that_are_no_behaviour_or_about_no_product_are_left_out() -> None:
     assert len(read_log(MemoryReader([event(None), event("click", None), event("view")]), FEATURE_SCHEMA, F).behaviours) == 1
+
+
+def test_an_event_that_was_sent_twice_happened_once() -> None:
+    records = [event("click", 1, event_id="a"), event("click", 1, event_id="a"), event("click", 1, event_id="b")]
+    assert read_log(MemoryReader(records), FEATURE_SCHEMA, F).behaviours.product_no.tolist() == [1, 1]
 
 
 def test_pages_that_cannot_teach_ranking_are_counted_as_dropped() -> None:

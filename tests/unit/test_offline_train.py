@@ -163,3 +163,11 @@ def test_a_shop_without_a_generation_is_told_what_to_run(tmp_path: Path) -> None
     empty.write_info(ShopInfo(name="empty"))
     with pytest.raises(ConfigurationError, match="has no generation: run `aisle build` first"):
         train(empty)
+
+
+def test_a_feature_that_never_varied_in_training_has_no_say(trained: Trained) -> None:
+    features = np.zeros((2, len(FEATURES)), np.float32)
+    features[1, FEATURES.index("category_probability")] = 1.0  # the planted log has no category predictions
+    neutral = trained.model.preference(bought(trained.model, "acme", 0), [])
+    one, other = trained.model.rank(features, neutral.weights, neutral.vector)
+    assert one == other
