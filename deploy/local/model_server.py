@@ -100,7 +100,10 @@ class Running:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._poll_s):
-            self._versions.scan()
+            try:
+                self._versions.scan()
+            except (OSError, ValueError) as error:  # a folder that cannot be read now; what is loaded is served on
+                log.error("looking for releases failed, to be tried again: %s", error)
 
 
 def main(arguments: list[str]) -> None:

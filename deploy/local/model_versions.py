@@ -9,17 +9,20 @@ from typing import Any
 
 import grpc
 import numpy as np
-import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from services.artifacts import Versions
 from services.errors import AisleError, ConfigurationError
-from services.models.onnx import session
+from services.models.onnx import UNREADABLE, session
 from services.models.port import ASSETS, facts_of
 from services.models.tfserving_wire import Array
 
 log = logging.getLogger("aisle.models")
 SIGNATURES = ("preference", "encode", "rank")
 _DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(int32)": np.dtype(np.int32), "tensor(int64)": np.dtype(np.int64)}
+
+_UNFIT = tuple(getattr(ort_errors, name) for name in ("InvalidArgument", "RuntimeException", "Fail"))
+"""What ONNX Runtime raises for values that a graph cannot take, as one that is not in the vocabulary."""
 
 
 class Refused(Exception):
@@ -51,7 +54,10 @@ class Graph:
         self._check(inputs)
         given, steps = _at_least_one_step(inputs)
         batch = len(next(iter(given.values())))
-        rows = [self._session.run(None, {name: value[row] for name, value in given.items()}) for row in range(batch)]
+        try:
+            rows = [self._session.run(None, {name: value[row] for name, value in given.items()}) for row in range(batch)]
+        except _UNFIT as error:
+            raise _bad(str(error)) from None
         made = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(self.outputs)}
         if steps == 0 and "states" in made:
             made["states"] = made["states"][:, :0]
@@ -140,7 +146,9 @@ class ModelVersions:
         return served[version]
 
     def policy(self, *, keep: int | None = None, pinned: list[int] | None = None) -> None:
-        """Serve the newest `keep`, or exactly these versions, and look at once."""
+        """Serve the newest `keep`, or exactly these versions, and look at once. Raises Refused for versions that are not there."""
+        if missing := set(pinned or ()) - set(self._versions.complete()):
+            raise Refused(grpc.StatusCode.NOT_FOUND, f"versions {sorted(missing)} are not in {self.folder}")
         self._keep, self._pinned = keep or self._keep, pinned
         self.scan()
 
@@ -178,7 +186,7 @@ class ModelVersions:
     def _load(self, version: int) -> Release | None:
         try:
             release = Release(version, self._versions.folder(version))
-        except (OSError, KeyError, RuntimeError, ort.capi.onnxruntime_pybind11_state.NoSuchFile) as error:
+        except (OSError, KeyError, *UNREADABLE) as error:
             self._fail(version, error)
             return None
         self.failed.pop(version, None)

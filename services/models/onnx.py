@@ -14,7 +14,7 @@ from services.errors import ConfigurationError
 from services.models.baseline import Baseline
 from services.models.port import ASSETS, F32, Events, Model, Preferences, ReleaseFacts, facts_of, inputs_of, neutral, query_of
 
-_UNREADABLE = tuple(
+UNREADABLE = tuple(
     getattr(ort_errors, name) for name in ("NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented", "Fail")
 )
 
@@ -30,7 +30,7 @@ def load(folder: Path, manifest: Manifest) -> Model:
                 return Baseline(manifest.version, facts)
             case other:
                 raise ConfigurationError(f"release {manifest.version} has strategy {other}, which this code cannot serve")
-    except (OSError, ValueError, msgspec.MsgspecError, *_UNREADABLE) as error:
+    except (OSError, ValueError, msgspec.MsgspecError, *UNREADABLE) as error:
         raise ConfigurationError(f"release {manifest.version} cannot be loaded ({error}): train again with `aisle train`") from error
 
 

@@ -1,5 +1,6 @@
 """What every model does, whatever its strategy."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from deploy.local.model_server import Running
+from deploy.local.model_versions import ModelVersions
 from offline import sizes
 from offline.graphs import onnx_graphs
 from services.artifacts import Versions
@@ -17,6 +20,7 @@ from services.errors import ConfigurationError
 from services.features import FEATURE_SCHEMA, FEATURES, PROPERTIES
 from services.models.onnx import load
 from services.models.port import ASSETS, MAX_STEPS, VECTOR_SIZE, Events, Model, ReleaseFacts, events_of
+from services.models.tfserving import Connection
 
 F, D = len(FEATURES), VECTOR_SIZE
 VALUES = ["<unknown>", "brand:acme", "brand:zenith", "category:1", "category:2", "color:red"]
@@ -57,17 +61,33 @@ def network(folder: Path) -> None:
     np.save(assets / "property_vectors.npy", weights["vectors"])
 
 
-@pytest.fixture(params=["network", "popularity", "bm25"])
+@pytest.fixture(params=["network", "popularity", "bm25", "network on a model server"])
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Model]:
     versions = Versions(tmp_path / "releases")
     number, folder = versions.begin()
-    if request.param == "network":
+    strategy, _, served = request.param.partition(" on ")
+    if strategy == "network":
         network(folder)
-    given = facts(request.param, {"popularity": "popularity_score", "bm25": "bm25"}.get(request.param, ""))
+    given = facts(strategy, {"popularity": "popularity_score", "bm25": "bm25"}.get(strategy, ""))
     manifest = versions.publish(number, msgspec.structs.asdict(given))
+    if served:
+        with serving(versions.root) as connection:
+            yield connection.load(folder, manifest)
+        return
     loaded = load(folder, manifest)
     yield loaded
     loaded.close()
+
+
+@contextlib.contextmanager
+def serving(releases: Path) -> Iterator[Connection]:
+    """A connection to a model server in this process."""
+    server = Running(ModelVersions(releases))
+    server.start()
+    connection = Connection(f"127.0.0.1:{server.grpc_port}")
+    yield connection
+    connection.close()
+    server.stop()
 
 
 def events(steps: int, seed: int = 0) -> Events:
