@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from offline import popularity
 from offline.locks import exclusive
 from offline.progress import Clock, Say, run, say
 from offline.records import Array, Log, item_keys, read_log
+from services import popularity
 from services.artifacts import Versions
 from services.catalogue import CATALOGUE_SCHEMA, POPULARITY_SCHEMA
 from services.errors import ConfigurationError

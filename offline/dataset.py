@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from offline.popularity import GAINS, examination
 from offline.records import Array, Behaviours, Log, item_keys
 from services.models.port import KIND_IDS, MAX_STEPS, UNKNOWN, Events
+from services.popularity import GAINS, examination
 
 SPLIT = (0.60, 0.85)
 """Shares of the pages, by time: the preference network learns on the first part, ranking on the second, gates judge on the third."""

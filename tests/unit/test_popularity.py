@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline.popularity import DAY_MS, Counts, examination, scores, tiers
+from services.popularity import DAY_MS, Counts, examination, scores, tiers
 
 NOW = 1_700_000_000_000
 OLD = NOW - 400 * DAY_MS
