@@ -89,7 +89,7 @@ def popularity_table(log: Log, products: pa.Table) -> tuple[pa.Table, int]:
     of_products = popularity.Counts(*(getattr(counts, name)[number] for name in counts.__slots__))
     score = popularity.scores(of_products, category)
     columns = (number, of_products.impressions, of_products.clicks, of_products.carts, of_products.purchases, score)
-    tier = popularity.tiers(score, created, now_ms)
+    tier = popularity.tiers(score, created, now_ms) if of_products.gained.any() else popularity.undivided(len(score))
     arrays = [pa.array(column).cast(field.type) for column, field in zip((*columns, tier), POPULARITY_SCHEMA, strict=True)]
     return pa.table(arrays, schema=POPULARITY_SCHEMA), now_ms
 

@@ -27,6 +27,9 @@ WRITER_MEMORY_BYTES = 200_000_000
 PRICE_RANGES = 7
 _ROUND = (10, 15, 20, 30, 50, 70)
 PROGRESS_S = 2.0
+NEWEST = 1e-9
+"""What being the newest adds to a product's popularity where tiers are sorted by it: it decides between products equally popular, and so
+everything in a shop without logs."""
 log = logging.getLogger("aisle.searcher.build")
 
 
@@ -65,6 +68,7 @@ class Documents:
     def __init__(self, catalogue: Catalogue, info: ShopInfo) -> None:
         self._categories, self._info = catalogue.categories, info
         self._score, self._tier = _popularity(catalogue)
+        self._sorted_by = self._score + NEWEST * _newness(catalogue, len(self._score))
         self.displayed = Displayed(catalogue)
 
     def tier(self, product_no: int) -> int:
@@ -82,7 +86,7 @@ class Documents:
             category_ids=self._categories.ancestors(product.category_id),
             price_cents=product.price_cents,
             created_ms=product.created_ms,
-            popularity=self.popularity(product.product_no),
+            popularity=float(self._sorted_by[product.product_no]),
             tier=self.tier(product.product_no),
             attributes=self.displayed.attributes(product),
         )
@@ -139,7 +143,7 @@ def _write_tiers(catalogue: Catalogue, documents: Documents, suggestions: Sugges
         for name in members(document.tier, nested):
             writers[name].add(document)
             products[name] += 1
-        suggestions.add(product, max(document.popularity, 1e-6))
+        suggestions.add(product, max(documents.popularity(product.product_no), 1e-6))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
             log.info("indexed %s of %s products", f"{done:,}", f"{len(catalogue):,}")
@@ -161,6 +165,14 @@ def _popularity(catalogue: Catalogue) -> tuple[npt.NDArray[np.float32], npt.NDAr
     score[numbers] = catalogue.popularity["score"].to_numpy()
     tier[numbers] = catalogue.popularity["tier"].to_numpy()
     return score, tier
+
+
+def _newness(catalogue: Catalogue, size: int) -> npt.NDArray[np.float64]:
+    """Place in the order of creation by product_no, 0 the oldest ... 1 the newest; the same for products of one moment."""
+    moments, place = np.unique(catalogue.table["created_ms"].to_numpy(), return_inverse=True)
+    newness = np.zeros(size)
+    newness[catalogue.table["product_no"].to_numpy()] = place / max(len(moments) - 1, 1)
+    return newness
 
 
 def _verify(part: Path, info: PartInfo) -> None:

@@ -80,8 +80,8 @@ def _strength(counts: Counts, overall: float) -> float:
 
 
 def tiers(score: Array, created_ms: Array, now_ms: int) -> npt.NDArray[np.uint8]:
-    """Tier of each product (index of services.catalogue.TIERS), uint8[n]: by score, then the newest first; so a shop without a log has its
-    newest products in front. NEW_SHARE of the places of high and of medium go to products younger than NEW_DAYS that missed them."""
+    """Tier of each product (index of services.catalogue.TIERS), uint8[n]: by score, then the newest first. NEW_SHARE of the
+    places of high and of medium go to products younger than NEW_DAYS that missed them."""
     order = np.lexsort((-created_ms, -score))
     is_new = created_ms > now_ms - NEW_DAYS * DAY_MS
     high = _filled(order, is_new, created_ms, round(HIGH * len(score)))
@@ -90,6 +90,13 @@ def tiers(score: Array, created_ms: Array, now_ms: int) -> npt.NDArray[np.uint8]
     tier = np.full(len(score), 2, np.uint8)
     tier[medium], tier[high] = 1, 0
     return tier
+
+
+def undivided(products: int) -> npt.NDArray[np.uint8]:
+    """Tiers of a catalogue without any action, uint8[n]: nothing says which products people want, so all are in one tier, medium, and the
+    walk is a search of one index. (Measured on 19,406 real products without logs: cut by age instead, strict matches of the newest products
+    fill the 200 candidates before better ones are seen, nDCG@10 0.666; undivided 0.767.)"""
+    return np.full(products, 1, np.uint8)
 
 
 def _filled(order: Array, is_new: Array, created_ms: Array, places: int) -> Array:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.popularity import DAY_MS, Counts, examination, scores, tiers
+from services.popularity import DAY_MS, Counts, examination, scores, tiers, undivided
 
 NOW = 1_700_000_000_000
 OLD = NOW - 400 * DAY_MS
@@ -48,7 +48,11 @@ def test_examination_is_not_estimated_from_a_handful_of_clicks() -> None:
     assert examination(np.array([1, 2, 3]), np.array([True, False, False])).tolist() == [1, 1, 1, 1]
 
 
-def test_without_a_log_the_newest_products_are_in_front() -> None:
+def test_without_any_action_the_catalogue_is_one_tier() -> None:
+    assert undivided(100).tolist() == [1] * 100
+
+
+def test_equally_popular_products_are_cut_by_age_the_newest_in_front() -> None:
     created = OLD + np.arange(100) * DAY_MS
     tier = tiers(np.zeros(100), created, NOW)
     assert tier.tolist() == [2] * 50 + [1] * 35 + [0] * 15
