@@ -132,8 +132,9 @@ def await_ready(name: str, process: "subprocess.Popen[bytes]", log_file: Path, r
 def _reason(log_file: Path) -> str:
     """What its log says: the last line with an error, else the last line; and where the log is."""
     lines = [line.strip() for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
+    ours = [line for line in lines if line.startswith("error: ")]
     blamed = [line for line in lines if any(word in line for word in ("ERROR", "Error", "Exception", "exception"))]
-    return f"{(blamed or lines or ['it said nothing'])[-1][:300]} (all of it: {log_file})"
+    return f"{(ours or blamed or lines or ['it said nothing'])[-1].removeprefix('error: ')[:300]} (all of it: {log_file})"
 
 
 def is_root() -> bool:

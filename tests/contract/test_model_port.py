@@ -12,7 +12,6 @@ import pytest
 
 from deploy.local.model_server import Running
 from deploy.local.model_versions import ModelVersions
-from offline import sizes
 from offline.graphs import onnx_graphs
 from services.artifacts import Versions
 from services.contracts import Category, Strategy
@@ -21,9 +20,9 @@ from services.features import FEATURE_SCHEMA, FEATURES, PROPERTIES
 from services.models.onnx import load
 from services.models.port import ASSETS, MAX_STEPS, VECTOR_SIZE, Events, Model, ReleaseFacts, events_of
 from services.models.tfserving import Connection
+from tests.model_weights import VALUES, random_weights
 
 F, D = len(FEATURES), VECTOR_SIZE
-VALUES = ["<unknown>", "brand:acme", "brand:zenith", "category:1", "category:2", "color:red"]
 QUERY = [Category(1, "one", 0.7), Category(99, "not in the vocabulary", 0.3)]
 
 
@@ -36,19 +35,6 @@ def facts(strategy: Strategy, score_feature: str = "") -> ReleaseFacts:
         code_version="test",
         reason="test",
     )
-
-
-def random_weights(seed: int = 0) -> dict[str, np.ndarray]:
-    random, u, p, s, h = np.random.default_rng(seed), sizes.UNITS, sizes.PROPERTY_SIZE, sizes.STATE_SIZE, sizes.HIDDEN
-    shapes = {
-        "vectors": (len(VALUES), D), "kinds": (5, sizes.KIND_SIZE), "kernel": (D + p + u, 4 * u), "kernel_bias": (4 * u,),
-        "attend_state": (s, sizes.ATTENTION), "attend_query": (D, sizes.ATTENTION), "attend_user": (s, sizes.ATTENTION),
-        "attend_score": (sizes.ATTENTION, 1), "hidden": (2 * s + D, h), "hidden_bias": (h,), "vector": (h, D), "about": (), "evidence": (),
-        "scale": (F,), "rank_global": (F,), "rank_personal": (D, F), "rank_features": (F, h), "rank_user": (D, h), "rank_bias": (h,), "rank_out": (h, 1),
-    }  # fmt: skip
-    weights = {name: np.asarray(random.standard_normal(shape) * 0.3, np.float32) for name, shape in shapes.items()}
-    weights["vectors"][0] = 0
-    return weights
 
 
 def network(folder: Path) -> None:

@@ -14,7 +14,8 @@ def make(out: Path) -> None:
     from grpc_tools import protoc  # development only
 
     root = Path(__file__).resolve().parents[3]
-    if code := protoc.main(["protoc", f"-I{root}", f"--python_out={out}", f"--pyi_out={out}", PROTO]):
+    googles = Path(protoc.__file__).with_name("_proto")
+    if code := protoc.main(["protoc", f"-I{root}", f"-I{googles}", f"--python_out={out}", f"--pyi_out={out}", PROTO]):
         sys.exit(code)
 
 
