@@ -19,6 +19,7 @@ from planner.personal import Dependencies
 from planner.products.cache import CachedProducts
 from planner.products.sqlite import SqliteProducts
 from planner.projection import Projection
+from planner.retention import RETENTION_EVERY_S, Retention
 from planner.routes import DESCRIPTION, Routes
 from planner.search import Options, Search
 from planner.settings import PlannerSettings
@@ -61,6 +62,8 @@ def create(
     pages = PageQueue(writer, service.telemetry, limit=settings.page_queue)
     service.background("pages", pages.flush, FLUSH_EVERY_S)
     service.on_stop(pages.flush)
+    if settings.retention_days:
+        service.background("retention", Retention(writer, settings.retention_days), RETENTION_EVERY_S)
     clients = _clients(service, settings, transport)
     pending = Pending(max_users=settings.pending_users, max_events=settings.pending_events)
     projection = Projection(clients["projection"], pending, service.telemetry)

@@ -16,6 +16,7 @@ class PlannerSettings(ServiceSettings, frozen=True, kw_only=True):
     pending_users: Annotated[int, setting("users whose events may wait for the user graph", "users", ge=1)] = 10_000
     pending_events: Annotated[int, setting("events of one user that may wait for the user graph", "events", ge=1, le=200)] = 100
     cached_summaries: Annotated[int, setting("product summaries kept in memory, about 700 bytes each", "products", ge=0)] = 20_000
+    retention_days: Annotated[int, setting("events and pages older than this leave log and user graph; 0 keeps them", "days", ge=0)] = 0
     poll_s: Annotated[float, setting("how often the planner looks for a new generation", "s", gt=0)] = 1.0
     experiments: Annotated[str, setting('running experiments as JSON, {"name": ["arm", "arm"]}')] = ""
     experiment_salt: Annotated[str, setting("changes who is in which arm")] = "aisle"

@@ -8,14 +8,15 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected, UserGraph
+from recommender.graph.port import Behaved, Change, Expired, Forgotten, GraphCatalogue, Projected, UserGraph
 from recommender.profile import ProfileCache
 from services.artifacts import Versions
 from services.contracts import EventKind
-from services.eventlog.port import EventLogReader, LogRecord
+from services.eventlog.port import EventLogReader, LogRecord, RecordKind
 from services.telemetry import Telemetry
 
 READ_AT_ONCE = 2_000
+CHANGES: tuple[RecordKind, ...] = ("event", "forget", "expire")
 
 
 class EventPart(msgspec.Struct, frozen=True):
@@ -77,11 +78,13 @@ class Projector:
             self._loaded = current
 
     def _step(self, after: int, end: int) -> int:
-        batch = self._log.read(after, READ_AT_ONCE, ("event", "forget"))
+        batch = self._log.read(after, READ_AT_ONCE, CHANGES)
         reached = end if len(batch) < READ_AT_ONCE else batch[-1].offset  # whatever lies between is no behaviour
         reached = max(reached, batch[-1].offset) if batch else reached
         found = list(self._changes(batch))
-        self._project({change.user for change in found}, found, reached)
+        expired = any(isinstance(change, Expired) for change in found)
+        users = None if expired else {change.user for change in found if not isinstance(change, Expired)}
+        self._project(users, found, reached)
         return reached
 
     def _project(self, users: set[str] | None, found: Iterable[Change], position: int) -> None:
@@ -94,7 +97,7 @@ class Projector:
 
     def _everything(self, end: int) -> Iterator[Change]:
         after = 0
-        while batch := self._log.read(after, READ_AT_ONCE, ("event", "forget")):
+        while batch := self._log.read(after, READ_AT_ONCE, CHANGES):
             yield from (change for change in self._changes(batch) if change.offset <= end)
             after = batch[-1].offset
             if after >= end:
@@ -103,6 +106,9 @@ class Projector:
     def _changes(self, batch: Iterable[LogRecord]) -> Iterator[Change]:
         unknown = 0
         for record in batch:
+            if record.kind == "expire":
+                yield Expired(record.offset, record.ts_ms)
+                continue
             if record.user is None:
                 continue  # nobody's: the log keeps it, a user graph cannot
             if record.kind == "forget":

@@ -288,7 +288,7 @@ class SearchAnswer(Struct, frozen=True, kw_only=True):
     off: list[str]
     experiments: dict[str, str]
     cursor: str | None = None
-    preferences: PreferencesAnswer | None | msgspec.UnsetType = msgspec.UNSET  # with explain only
+    preferences: PreferencesAnswer | msgspec.UnsetType | None = msgspec.UNSET  # with explain only
 
 
 class EventsAnswer(Struct, frozen=True):

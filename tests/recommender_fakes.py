@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from recommender.graph.port import Behaved, Change, GraphCatalogue, Projected
+from recommender.graph.port import Behaved, Change, Expired, GraphCatalogue, Projected
 from services.contracts import Category, Strategy, UserEvent
 from services.eventlog.port import LogRecord, RecordKind
 from services.models.port import F32, MAX_STEPS, Events, Preferences, ReleaseFacts
@@ -37,6 +37,11 @@ class MemoryGraph:
         return done
 
     def _apply(self, change: Change) -> Projected:
+        if isinstance(change, Expired):
+            for edges in self.edges.values():
+                for key in [key for key, event in edges.items() if event.ts_ms < change.before_ms]:
+                    del edges[key]
+            return Projected()
         if not isinstance(change, Behaved):
             self.edges.pop(change.user, None)
             return Projected(forgotten=1)

@@ -12,6 +12,7 @@ _ANY = "|".join(EDGES.values())
 
 POSITION = "MATCH (p:Position {`partition`: $partition}) RETURN p.`offset`"
 SET_POSITION = "MERGE (p:Position {`partition`: $partition}) SET p.`offset` = $offset"
+EXPIRE = f"MATCH (:User)-[e:{_ANY}]->(:Product) WHERE e.ts < $before DELETE e"
 FORGET = "MATCH (u:User {key: $user}) DETACH DELETE u"
 USERS = "MATCH (u:User) RETURN count(u)"
 PRODUCTS = "MATCH (p:Product) RETURN p.no"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recommender.graph import cypher
-from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected
+from recommender.graph.port import Behaved, Change, Expired, Forgotten, GraphCatalogue, Projected
 from services.contracts import EventKind, UserEvent
 from services.errors import ConfigurationError, Unavailable
 from services.eventlog.port import PARTITION
@@ -125,19 +125,31 @@ class LadybugGraph:
     # ---- row by row ----
 
     def _apply(self, batch: Sequence[Change], position: int) -> Projected:
-        """One transaction. A user who is forgotten at the end of the batch loses what came before it, in the graph and in the batch."""
-        forgotten = {change.user: change.offset for change in batch if isinstance(change, Forgotten)}
-        behaved = [c for c in batch if isinstance(c, Behaved) and c.offset > forgotten.get(c.user, 0)]
-        known = [c for c in behaved if self._is_known(c.product_no)]
+        """One transaction. What had happened before an expiry is applied before it."""
+        done = Projected()
         with self._transaction():
-            for user in forgotten:
-                self._writer.execute(cypher.FORGET, {"user": user})
-            for c in known:
-                values = {"user": c.user, "no": c.product_no, "event_id": c.event_id, "ts": c.ts_ms}
-                if len(self._rows(cypher.project(c.kind), values)) != 1:
-                    raise RuntimeError(f"the edge of offset {c.offset} was not written")
+            rest = batch
+            while rest:
+                cut = next((i for i, change in enumerate(rest) if isinstance(change, Expired)), len(rest))
+                done += self._merge(rest[:cut])
+                for change in (c for c in rest[cut : cut + 1] if isinstance(c, Expired)):
+                    self._writer.execute(cypher.EXPIRE, {"before": change.before_ms})
+                rest = rest[cut + 1 :]
             self._set_position(PARTITION, position)
         self._position = position
+        return done
+
+    def _merge(self, changes: Sequence[Change]) -> Projected:
+        """A user who is forgotten at the end of these changes loses what came before it, in the graph and among them."""
+        forgotten = {change.user: change.offset for change in changes if isinstance(change, Forgotten)}
+        behaved = [c for c in changes if isinstance(c, Behaved) and c.offset > forgotten.get(c.user, 0)]
+        known = [c for c in behaved if self._is_known(c.product_no)]
+        for user in forgotten:
+            self._writer.execute(cypher.FORGET, {"user": user})
+        for c in known:
+            values = {"user": c.user, "no": c.product_no, "event_id": c.event_id, "ts": c.ts_ms}
+            if len(self._rows(cypher.project(c.kind), values)) != 1:
+                raise RuntimeError(f"the edge of offset {c.offset} was not written")
         return Projected(len(known), len(behaved) - len(known), len(forgotten))
 
     @contextlib.contextmanager
@@ -228,12 +240,16 @@ class _Columns:
 
     def __init__(self) -> None:
         self.forgotten: dict[str, int] = {}
+        self._expired: list[Expired] = []
         self._rows: dict[EventKind, list[pa.Table]] = {kind: [] for kind in cypher.EDGES}
         self._pending: list[Behaved] = []
 
     def add(self, change: Change) -> None:
         if isinstance(change, Forgotten):
             self.forgotten[change.user] = change.offset
+            return
+        if isinstance(change, Expired):
+            self._expired.append(change)
             return
         self._pending.append(change)
         if len(self._pending) == 20_000:
@@ -244,21 +260,22 @@ class _Columns:
         self._flush()
         tables, taken, skipped = {}, 0, 0
         for kind, parts in self._rows.items():
-            rows = self._without_forgotten(pa.concat_tables(parts) if parts else _table([]))
+            rows = self._kept(pa.concat_tables(parts) if parts else _table([]))
             numbers = rows["no"].to_numpy()
             mask = (numbers < len(known)) & np.append(known, False)[np.minimum(numbers, len(known))]
             rows = rows.filter(pa.array(mask))
             taken, skipped = taken + len(rows), skipped + int((~mask).sum())
-            first = rows.group_by(["user", "no", "event_id"], use_threads=False).aggregate([("ts", "first")])
+            first = _once(rows)
             constant = pa.array([kind] * len(first), pa.string())
-            tables[kind] = pa.table(
-                {"user": first["user"], "no": first["no"], "event_id": first["event_id"], "kind": constant, "ts": first["ts_first"]}
-            )
+            tables[kind] = first.select(["user", "no", "event_id"]).append_column("kind", constant).append_column("ts", first["ts"])
         return tables, taken, skipped
 
-    def _without_forgotten(self, rows: pa.Table) -> pa.Table:
+    def _kept(self, rows: pa.Table) -> pa.Table:
         for user, offset in self.forgotten.items():
             rows = rows.filter(~((pc.field("user") == user) & (pc.field("offset") < offset)))
+        for change in self._expired:
+            before = _once(rows.filter(pc.field("offset") < change.offset)).filter(pc.field("ts") >= change.before_ms)
+            rows = pa.concat_tables([before, rows.filter(pc.field("offset") > change.offset)])
         return rows
 
     def _flush(self) -> None:
@@ -266,6 +283,13 @@ class _Columns:
             if rows := [c for c in self._pending if c.kind == kind]:
                 parts.append(_table(rows))
         self._pending = []
+
+
+def _once(rows: pa.Table) -> pa.Table:
+    """Each behaviour as it came first; columns offset, user, no, event_id, ts."""
+    first = rows.group_by(["user", "no", "event_id"], use_threads=False).aggregate([("offset", "first"), ("ts", "first")])
+    columns = {name: first[f"{name}_first" if name in ("offset", "ts") else name] for name in ("offset", "user", "no", "event_id", "ts")}
+    return pa.table(columns)
 
 
 def _table(rows: Sequence[Behaved]) -> pa.Table:

@@ -34,7 +34,14 @@ class Forgotten(Struct, frozen=True):
     user: str
 
 
-Change = Behaved | Forgotten
+class Expired(Struct, frozen=True):
+    """All behaviours before this moment that stand at smaller offsets are to be gone."""
+
+    offset: int
+    before_ms: int
+
+
+Change = Behaved | Forgotten | Expired
 
 
 @dataclass(frozen=True, slots=True)

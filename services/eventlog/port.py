@@ -6,12 +6,12 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-RecordKind = Literal["event", "page", "forget"]
+RecordKind = Literal["event", "page", "forget", "expire"]
 PARTITION = "0"
 
 
 class NewRecord(Struct, frozen=True):
-    """What is appended: payload is the JSON of a contracts.EventRecord or PageRecord; of `forget` it is empty."""
+    """What is appended: payload is the JSON of a contracts.EventRecord or PageRecord; of `forget` and `expire` it is empty."""
 
     kind: RecordKind
     ts_ms: int
@@ -20,7 +20,10 @@ class NewRecord(Struct, frozen=True):
 
 
 class LogRecord(Struct, frozen=True):
-    """What is read: offsets ascend; a forgotten user's records are gone, so offsets may have holes."""
+    """What is read: offsets ascend; records that were forgotten or have expired are gone, so offsets may have holes.
+
+    `forget`: everything of `user` before this offset is gone. `expire`: everything older than its `ts_ms` is.
+    """
 
     offset: int
     kind: RecordKind
@@ -35,6 +38,9 @@ class EventLogWriter(Protocol):
 
     def forget(self, user: str) -> "Future[int]":
         """Remove all records of a user and leave a `forget` record in their place; gives its offset."""
+
+    def expire(self, before_ms: int, limit: int) -> "Future[int]":
+        """Remove at most `limit` records older than `before_ms`; gives how many went. Any removal leaves one `expire` record behind."""
 
     def ping(self) -> None: ...
 

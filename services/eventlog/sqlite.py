@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS records (
     offset INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, ts_ms INTEGER NOT NULL, user TEXT, payload BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS records_user ON records (user) WHERE user IS NOT NULL;
+CREATE INDEX IF NOT EXISTS records_ts ON records (ts_ms);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 INSERT = "INSERT INTO records (kind, ts_ms, user, payload) VALUES (?, ?, ?, ?)"
@@ -64,11 +65,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 @dataclass(slots=True)
 class _Job:
-    """Rows to append, after the removal of everything of user `forget` when that is given."""
+    """Rows to append, after the removal of everything of user `forget`, or of some of what is `older_ms`, when that is given."""
 
     rows: list[Row]
-    forget: str | None
     done: "Future[int]"
+    forget: str | None = None
+    older_ms: int = 0
+    at_most: int = 0
+
+    @property
+    def removes(self) -> bool:
+        return self.forget is not None or self.at_most > 0
 
 
 class SqliteWriter:
@@ -89,17 +96,20 @@ class SqliteWriter:
         self._thread.start()
 
     def append(self, records: Sequence[NewRecord]) -> "Future[int]":
-        return self._submit([(r.kind, r.ts_ms, r.user, r.payload) for r in records])
+        return self._submit(_Job([(r.kind, r.ts_ms, r.user, r.payload) for r in records], Future()))
 
     def forget(self, user: str) -> "Future[int]":
-        return self._submit([("forget", _now_ms(), user, b"")], forget=user)
+        return self._submit(_Job([("forget", _now_ms(), user, b"")], Future(), forget=user))
+
+    def expire(self, before_ms: int, limit: int) -> "Future[int]":
+        return self._submit(_Job([], Future(), older_ms=before_ms, at_most=limit))
 
     def ping(self) -> None:
         """Raises Unavailable when the file cannot be locked for writing or the disk is nearly full."""
         free = os.statvfs(self._path.parent)
         if free.f_bavail * free.f_frsize < MIN_FREE_BYTES:
             raise Unavailable(f"less than {MIN_FREE_BYTES // 2**20} MB free for the event log")
-        self._submit([]).result(timeout=5)
+        self._submit(_Job([], Future())).result(timeout=5)
 
     def close(self) -> None:
         """Writes what is queued, then closes; idempotent."""
@@ -109,14 +119,13 @@ class SqliteWriter:
         self._thread.join()
         self._connection.close()
 
-    def _submit(self, rows: list[Row], forget: str | None = None) -> "Future[int]":
-        job = _Job(rows, forget, Future())
+    def _submit(self, job: _Job) -> "Future[int]":
         with self._wake:
             if self._closed or not self._thread.is_alive():
                 raise Unavailable("the event log is closed")
-            if self._queued + len(rows) > self._max_queued:
+            if self._queued + len(job.rows) > self._max_queued:
                 raise Overloaded(f"{self._queued} records already wait for the event log's disk")
-            self._queued += len(rows)
+            self._queued += len(job.rows)
             self._jobs.append(job)
             self._wake.notify()
         return job.done
@@ -133,7 +142,7 @@ class SqliteWriter:
             else:
                 for job, offset in zip(group, offsets, strict=True):
                     job.done.set_result(offset)
-                if any(job.forget for job in group):  # what was removed leaves the WAL too, as soon as readers let it
+                if any(job.removes for job in group):  # what was removed leaves the WAL too, as soon as readers let it
                     with suppress(sqlite3.Error):
                         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -197,10 +206,21 @@ class SqliteReader:
 
 
 def _write(connection: sqlite3.Connection, job: _Job) -> int:
+    if job.at_most:
+        return _expire(connection, job.older_ms, job.at_most)
     if job.forget is not None:
         connection.execute("DELETE FROM records WHERE user = ?", (job.forget,))
     connection.executemany(INSERT, job.rows)
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'records'").fetchone()[0])
+
+
+def _expire(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    old = "SELECT offset FROM records WHERE ts_ms < ? AND kind != 'expire' LIMIT ?"
+    removed = connection.execute(f"DELETE FROM records WHERE offset IN ({old})", (before_ms, limit)).rowcount
+    if removed:  # one marker is enough: the newest says it all
+        connection.execute("DELETE FROM records WHERE ts_ms < ? AND kind = 'expire'", (before_ms,))
+        connection.execute(INSERT, ("expire", before_ms, None, b""))
+    return removed
 
 
 def _as_unavailable(error: Exception) -> Unavailable:

@@ -73,6 +73,15 @@ def test_forget_leaves_a_hole_and_a_forget_record(log: Log) -> None:
     assert records[-1].payload == b""
 
 
+def test_what_is_old_expires_in_steps_and_leaves_one_marker(log: Log) -> None:
+    log.writer.append([NewRecord("event", n, None, b"{}") for n in range(1, 8)]).result(5)
+    assert [log.writer.expire(6, 3).result(5) for _ in range(3)] == [3, 2, 0]
+    records = log.reader.read(0, 10)
+    assert [(r.kind, r.ts_ms) for r in records if r.kind != "expire"] == [("event", 6), ("event", 7)]
+    assert [r.ts_ms for r in records if r.kind == "expire"][-1] == 6
+    assert log.reader.end() == records[-1].offset
+
+
 def test_offsets_are_not_used_again_after_the_last_record_was_forgotten(log: Log) -> None:
     last = log.writer.append([event(1, "ann")]).result(5)
     assert log.writer.forget("ann").result(5) > last

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from recommender.graph import ladybug
 from recommender.graph.ladybug import LadybugGraph, open_graph
-from recommender.graph.port import Behaved, Change, Forgotten, GraphCatalogue, Projected, UserGraph
+from recommender.graph.port import Behaved, Change, Expired, Forgotten, GraphCatalogue, Projected, UserGraph
 from services.contracts import EVENT_KINDS, UserEvent
 from services.errors import ConfigurationError, Unavailable
 from tests.recommender_fakes import MemoryGraph
@@ -98,6 +99,13 @@ def test_forgetting_removes_what_came_before_it_and_nothing_else(graph: UserGrap
     assert [e.event_id for e in graph.recent("bob", 10)] == ["e2"]
 
 
+def test_what_is_older_than_the_retention_is_gone_and_nothing_else(graph: UserGraph) -> None:
+    graph.project([behaved(1), behaved(2, "bob"), behaved(3)], 3)
+    graph.project([behaved(4, ts_ms=1_500), Expired(5, 2_500), behaved(6, ts_ms=1_700)], 6)
+    assert [e.event_id for e in graph.recent("ann", 10)] == ["e6", "e3"]
+    assert graph.recent("bob", 10) == []
+
+
 def test_the_position_moves_without_behaviours_and_never_back(graph: UserGraph) -> None:
     graph.project([], 40)
     graph.project([behaved(39)], 40)
@@ -119,6 +127,7 @@ CHANGES = st.lists(
             ts_ms=st.integers(1, 3),
         ),
         st.builds(Forgotten, offset=st.just(0), user=st.sampled_from(["ann", "bob"])),
+        st.builds(Expired, offset=st.just(0), before_ms=st.integers(1, 4)),
     ),
     max_size=12,
 )
@@ -128,7 +137,7 @@ CHANGES = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_prefixes_replays_and_duplicates_give_the_same_graph(drawn: list[Change], cuts: list[int], bulk: int, batch: int) -> None:
     """Deliver prefixes in any order, each from the start of the log, then all of it: row by row, in batches, by COPY or in memory."""
-    log = [Behaved(n, *c.__reduce__()[1][1:]) if isinstance(c, Behaved) else Forgotten(n, c.user) for n, c in enumerate(drawn, start=1)]
+    log = [structs.replace(change, offset=n) for n, change in enumerate(drawn, start=1)]
     expected = MemoryGraph()
     expected.load(catalogue())
     expected.project(log, len(log))

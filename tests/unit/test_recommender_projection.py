@@ -57,6 +57,13 @@ def test_behaviours_of_known_users_towards_known_products_are_projected_up_to_th
     assert (made.lag(), made.complete) == (0, True)
 
 
+def test_what_expired_in_the_log_leaves_the_graph() -> None:
+    made, graph = projector([*LOG, LogRecord(13, "expire", 10, None, b"")])
+    made.catch_up()
+    assert [e.event_id for e in graph.recent("ann", 9)] == []
+    assert [e.event_id for e in graph.recent("bob", 9)] == ["e10"]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_reading_in_small_steps_from_any_position_gives_the_same(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection, "READ_AT_ONCE", at_once)
