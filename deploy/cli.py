@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import running, shops
+from deploy import judging, running, shops
 from services.errors import ConfigurationError
 
 HELP = """AIsle: an e-commerce search that can be run, loaded and retrained.
@@ -48,6 +48,8 @@ def main() -> None:
 for command in (running.up, running.down, running.status, running.logs, running.load):
     main.add_command(command)
 for command in (shops.data, shops.import_, shops.build, shops.train, shops.models, shops.rollback, shops.forget):
+    main.add_command(command)
+for command in (judging.evaluate, judging.explain):
     main.add_command(command)
 
 if __name__ == "__main__":

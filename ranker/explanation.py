@@ -1,12 +1,13 @@
 """Why an item stands where it stands: how much of its score each feature is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.features import FEATURES, ITEM_FEATURES
+from services.forward import ForwardIndex
 
 Floats = npt.NDArray[np.float32]
 Scorer = Callable[[Floats], npt.NDArray[np.floating]]
@@ -37,6 +38,15 @@ def shares(score: Scorer, page: Floats, values: Floats) -> Floats:
     whole = np.asarray(score(page), np.float32)
     lost = whole[:, None] - np.asarray(score(varied.reshape(-1, size)), np.float32).reshape(count, size)
     return np.hstack((lost, (whole - lost.sum(axis=1))[:, None]))
+
+
+def preferences(index: ForwardIndex, vocabulary: Sequence[str], scores: Floats, product_no: int) -> dict[str, float]:
+    """The user's score of each property of the product that the release knows; nothing for nobody."""
+    if product_no >= index.size or not scores.any():
+        return {}
+    numbers = {value: number for number, value in enumerate(vocabulary) if number}
+    values = [index.property_values[i] for i in index.property_ids[product_no].tolist() if i >= 0]
+    return {value: round(float(scores[numbers[value]]), DIGITS) for value in values if value in numbers}
 
 
 def explain(score: Scorer, features: Floats, page_rows: npt.NDArray[np.intp]) -> list[dict[str, Any]]:

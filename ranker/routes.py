@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ranker.explanation import explain
+from ranker.explanation import explain, preferences
 from ranker.pairs import Pair, Pairs
 from ranker.ranking import check_candidates, items, missing_products, ordered, personalise, preferences_of, score, strategy_of
 from services.app import Service
@@ -12,6 +12,7 @@ from services.calls import Call
 from services.contracts import RankAnswer, RankRequest
 from services.errors import InvalidRequest
 from services.features import FEATURE_SCHEMA
+from services.matches import matched
 from services.timing import Timing
 
 
@@ -51,6 +52,11 @@ def rank(request: RankRequest, pair: Pair, now_ms: int, timing: Timing) -> RankA
     if request.explain:
         with timing.stage("explain"):
             explanation = explain(lambda rows: score(strategy, pair, rows, user), features, page)
+            numbers = candidates.numbers()[page].tolist()
+            for item, number, matches in zip(explanation, numbers, matched(pair.index, request.terms, numbers), strict=True):
+                item["matched"] = matches
+                item["preferences"] = preferences(pair.index, pair.model.vocabulary, user.scores, number)
+                item |= {"strategy": strategy, "release": pair.release, "generation": pair.generation}
     return RankAnswer(
         generation=pair.generation,
         release=pair.release,
