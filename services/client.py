@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from httpx_aiohttp import AiohttpTransport
 
+from services.breaker import Breaker
 from services.calls import Call
 from services.errors import AisleError, DeadlineExceeded, InvalidRequest, NotFound, Overloaded, Problem, Unavailable, VersionGone
 from services.telemetry import Telemetry
@@ -19,35 +20,6 @@ _ERRORS: dict[str, type[AisleError]] = {
     e.code: e for e in (DeadlineExceeded, InvalidRequest, NotFound, Overloaded, Unavailable, VersionGone)
 }
 _encoder = msgspec.json.Encoder()
-
-
-@dataclass(slots=True)
-class Breaker:
-    """Refuses calls for `pause_s` after `failures` in a row; then one call may try. Pure: the clock is handed in."""
-
-    failures: int = 5
-    pause_s: float = 1.0
-    _failed: int = 0
-    _open_until: float = 0.0
-
-    def allows(self, now: float) -> bool:
-        if self._failed < self.failures:
-            return True
-        if now < self._open_until:
-            return False
-        self._open_until = now + self.pause_s  # this one tries; the others wait for its result
-        return True
-
-    def succeeded(self) -> None:
-        self._failed = 0
-
-    def failed(self, now: float) -> None:
-        self._failed += 1
-        self._open_until = now + self.pause_s
-
-    @property
-    def open(self) -> bool:
-        return self._failed >= self.failures
 
 
 @dataclass(slots=True)

@@ -1,11 +1,14 @@
 """What every TierIndex does, whichever engine is behind it."""
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from searcher.index import elastic
+from searcher.index.elastic import ElasticTier
 from searcher.index.port import AttributeValue, Buckets, TierDocument, TierIndex, TierUnavailable, Values
 from searcher.index.tantivy import TantivyTier, TantivyWriter
 from searcher.query import (
@@ -25,17 +28,24 @@ from searcher.query import (
     Range,
     Term,
 )
+from services.elastic import indexes
 from tests.searcher_tiers import MemoryTier, document
 
 Opened = Callable[[list[TierDocument]], TierIndex]
 
 
-ENGINES = ("tantivy", "tantivy in segments", "memory")
+ENGINES = ("tantivy", "tantivy in segments", "memory", "elasticsearch")
 
 
-def make(engine: str, folder: Path, documents: list[TierDocument]) -> TierIndex:
+def make(engine: str, folder: Path, documents: list[TierDocument], request: pytest.FixtureRequest) -> TierIndex:
     if engine == "memory":
         return MemoryTier("high", documents)
+    if engine == "elasticsearch":
+        url = request.getfixturevalue("elasticsearch_url")
+        made = indexes(url, "AISLE_SEARCHER_HIGH_URL", f"tier{uuid.uuid4().hex}", "high", "me")
+        request.addfinalizer(made.cluster.close)
+        assert elastic.write(made, 1, documents) == len(documents)
+        return ElasticTier("high", made.cluster, made.open(1, "AISLE_SEARCHER_HIGH_URL"))
     writer = TantivyWriter(folder / "high", memory_bytes=20_000_000)
     for number, each in enumerate(documents):
         writer.add(each)
@@ -47,13 +57,13 @@ def make(engine: str, folder: Path, documents: list[TierDocument]) -> TierIndex:
 
 @pytest.fixture(params=ENGINES)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    return lambda documents: make(request.param, tmp_path, documents)
+    return lambda documents: make(request.param, tmp_path, documents, request)
 
 
 @pytest.fixture(params=ENGINES, scope="module")
 def tier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TierIndex:
     """A tier of `shelf()`, which no test changes."""
-    return make(request.param, tmp_path_factory.mktemp("shelf"), shelf())
+    return make(request.param, tmp_path_factory.mktemp("shelf"), shelf(), request)
 
 
 def shelf() -> list[TierDocument]:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.calls import child_trace
-from services.client import Breaker, RetryBudget
+from services.breaker import Breaker
+from services.client import RetryBudget
 from services.timing import Timing
 
 

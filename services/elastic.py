@@ -1,0 +1,258 @@
+"""One Elasticsearch cluster, as the adapters of tiers, products and ranking use it: searches that cost little, and generations as indexes.
+
+A generation's index is named `<shop>-<what>-<N>`. Its mapping's `_meta` says whose it is and that it is complete; that is written last, so an
+index without it does not exist for readers.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from elastic_transport import TransportError
+from elasticsearch import Elasticsearch, OrjsonSerializer
+
+from services.breaker import Breaker
+from services.errors import ConfigurationError
+from services.text import ANALYZER_VERSION
+from services.timing import current_deadline
+
+JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
+CONNECTIONS = 10
+"""Connections kept open to a cluster: at least as many as threads that search."""
+SEARCH_LIMIT_S = 1.0
+ADMIN_LIMIT_S = 60.0
+SHARE = 0.35
+"""Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
+BULK_BYTES = 4_000_000
+GRACE_S = 600.0
+"""Indexes of generations that are gone stay this long: a service may have a search under way."""
+FLAT = {"index": False, "doc_values": True}
+"""A field that is only read by column."""
+log = logging.getLogger("aisle")
+
+
+class ElasticError(Exception):
+    """The cluster did not do what it was asked to; one line that says why. `status` is None when it was not reached."""
+
+    def __init__(self, detail: str, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Cluster:
+    """A cluster behind one URL; used from any thread. After repeated failures it is left alone for moments, so that callers do not wait."""
+
+    def __init__(self, url: str) -> None:
+        logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it writes a line for every call
+        self.url = url
+        try:
+            self._client = Elasticsearch(
+                url,
+                serializers={"application/json": OrjsonSerializer()},
+                http_compress=False,
+                meta_header=False,
+                max_retries=0,
+                connections_per_node=CONNECTIONS,
+                request_timeout=ADMIN_LIMIT_S,
+            )
+        except ValueError as error:
+            raise ElasticError(f"{url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
+        self._perform = self._client.transport.perform_request
+        self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
+        self._closed = False
+
+    def search(self, path: str, body: Mapping[str, Any]) -> Any:
+        """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails."""
+        if not self._allowed():
+            raise ElasticError(f"{self.url} failed repeatedly and is left alone for a moment")
+        deadline = current_deadline()
+        limit_s = SEARCH_LIMIT_S if deadline is None else min(SEARCH_LIMIT_S, SHARE * deadline.remaining_ms() / 1000)
+        try:
+            answer = self.call("POST", path, body, limit_s=max(limit_s, 0.001))
+        except ElasticError as error:
+            self._note(failed=error.status is None or error.status >= 500)
+            raise
+        self._note(failed=False)
+        return answer
+
+    def call(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] = JSON, limit_s: float = ADMIN_LIMIT_S) -> Any:
+        """The decoded answer. Raises ElasticError when the cluster cannot be reached, is late, or refuses."""
+        if self._closed:
+            raise ElasticError(f"{self.url}: closed")
+        try:
+            answer = self._perform(method, path, body=body, headers=headers, request_timeout=limit_s)
+        except TransportError as error:
+            raise ElasticError(f"{self.url} cannot be reached or is late ({type(error).__name__})") from error
+        if answer.meta.status >= 400:
+            raise ElasticError(
+                f"{self.url}{path.partition('?')[0]} answered {answer.meta.status}: {_reason(answer.body)}", answer.meta.status
+            )
+        return answer.body
+
+    def close(self) -> None:
+        self._closed = True
+        self._client.close()
+
+    def _allowed(self) -> bool:
+        with self._lock:
+            return self._breaker.allows(time.perf_counter())
+
+    def _note(self, *, failed: bool) -> None:
+        with self._lock:
+            if failed:
+                self._breaker.failed(time.perf_counter())
+            else:
+                self._breaker.succeeded()
+
+
+# ---- generations as indexes ----------------------------------------------------------------------------------------------------
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """`_meta` of an index: `shop` is `identity()` of its shop, `documents` how many it holds."""
+
+    shop: str
+    documents: int
+    analyzer_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """The indexes of one kind (`what`: high, medium, low, products, ranking) of one shop on a cluster."""
+
+    cluster: Cluster
+    shop: str
+    what: str
+    identity: str
+    """What tells this shop from another one of the same name that uses the same cluster."""
+
+    def name(self, generation: int) -> str:
+        return f"{self.shop}-{self.what}-{generation}"
+
+    def open(self, generation: int, setting: str) -> str:
+        """Name of the complete index of a generation. Raises ConfigurationError that names the setting."""
+        name = self.name(generation)
+        try:
+            meta = self._meta(name)
+            found = self.count(name)
+        except ElasticError as error:
+            raise ConfigurationError(f"{setting}: {error}; start Elasticsearch there, or correct the setting") from error
+        if meta is None or meta.shop != self.identity or meta.documents != found or meta.analyzer_version != ANALYZER_VERSION:
+            why = "has no complete index" if meta is None else f"has {found} documents or another shop's in index"
+            raise ConfigurationError(f"{setting}: {self.cluster.url} {why} {name}; run `aisle build`")
+        return name
+
+    def count(self, name: str) -> int:
+        return int(self.cluster.call("POST", f"/{name}/_count?filter_path=count")["count"])
+
+    def write(
+        self, generation: int, mapping: Mapping[str, Any], documents: Iterable[tuple[int, Mapping[str, Any]]], sort: bool = True
+    ) -> int:
+        """Make the index of a generation from (product_no, fields), replacing what an interrupted build left; returns how many there are.
+
+        Raises ElasticError, also when fewer documents are there than were sent.
+        """
+        name = self.name(generation)
+        self._remove_own(name)
+        settings: dict[str, Any] = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "-1", "max_result_window": 10_000}
+        if sort:  # ties of a score then come in the order of product_no, as everywhere
+            settings |= {"sort.field": "product_no", "sort.order": "asc"}
+        # BM25 with k1 1.2 and b 0.75 is what Elasticsearch has by default; said here, because the agreement of engines rests on it
+        settings["similarity"] = {"default": {"type": "BM25", "k1": 1.2, "b": 0.75}}
+        fields = {"product_no": {"type": "long"}, **mapping}
+        mappings = {"dynamic": False, "_source": {"enabled": False}, "properties": fields}
+        self.cluster.call("PUT", f"/{name}", {"settings": {"index": settings}, "mappings": mappings})
+        written = sum(self._bulk(name, body) for body in _bulks(documents))
+        self.cluster.call("POST", f"/{name}/_forcemerge?max_num_segments=1&flush=true")
+        self.cluster.call("POST", f"/{name}/_refresh")
+        if (held := self.count(name)) != written:
+            raise ElasticError(f"{self.cluster.url}: {name} holds {held} documents, {written} were written")
+        meta = Meta(shop=self.identity, documents=written, analyzer_version=ANALYZER_VERSION)
+        self.cluster.call("PUT", f"/{name}/_mapping", {"_meta": msgspec.structs.asdict(meta)})
+        return written
+
+    def prune(self, kept: Iterable[int], grace_s: float = GRACE_S) -> list[str]:
+        """Remove this shop's indexes of generations that are not kept and older than the grace time; returns their names."""
+        names = {self.name(generation) for generation in kept}
+        found = self.cluster.call("GET", f"/{self.shop}-{self.what}-*/_settings/index.creation_date?expand_wildcards=open")
+        gone = []
+        for name, about in found.items():
+            made_s = int(about["settings"]["index"]["creation_date"]) / 1000
+            meta = self._meta(name)
+            ours = meta is not None and meta.shop == self.identity
+            if ours and name not in names and name.rpartition("-")[2].isdigit() and time.time() - made_s >= grace_s:
+                self.cluster.call("DELETE", f"/{name}")
+                gone.append(name)
+        return gone
+
+    def _remove_own(self, name: str) -> None:
+        """What is left of this index. Raises ElasticError when it belongs to somebody else."""
+        try:
+            meta = self._meta(name)
+            if meta is not None and meta.shop != self.identity:
+                raise ElasticError(
+                    f"{self.cluster.url}: index {name} belongs to another shop of that name; use another cluster, or remove the index"
+                )
+            self.cluster.call("DELETE", f"/{name}")
+        except ElasticError as error:
+            if error.status != 404:
+                raise
+
+    def _meta(self, name: str) -> Meta | None:
+        """None: there is no such index, or it is not complete."""
+        try:
+            answer = self.cluster.call("GET", f"/{name}/_mapping?filter_path=*.mappings._meta")
+        except ElasticError as error:
+            if error.status != 404:
+                raise
+            return None
+        found = next((about["mappings"]["_meta"] for about in answer.values()), None) if isinstance(answer, dict) else None
+        return msgspec.convert(found, Meta) if found else None
+
+    def _bulk(self, name: str, body: tuple[int, bytes]) -> int:
+        count, lines = body
+        answer = self.cluster.call("POST", f"/{name}/_bulk?filter_path=errors,items.*.error", lines, headers=NDJSON)
+        if answer["errors"]:
+            failed = next(item["index"]["error"] for item in answer["items"] if item)
+            raise ElasticError(f"{self.cluster.url}: {name} refused a document: {failed.get('type')}: {failed.get('reason')}")
+        return count
+
+
+def identity(name: str, created_ms: int) -> str:
+    return f"{name}:{created_ms}"
+
+
+def indexes(url: str, setting: str, shop: str, what: str, shop_identity: str) -> Indexes:
+    """The indexes behind a URL setting. Raises ConfigurationError that names it when it is no URL."""
+    try:
+        return Indexes(Cluster(url), shop, what, shop_identity)
+    except ElasticError as error:
+        raise ConfigurationError(f"{setting}: {error}") from error
+
+
+def _bulks(documents: Iterable[tuple[int, Mapping[str, Any]]]) -> Iterator[tuple[int, bytes]]:
+    """Bodies of bulk calls with how many documents each has."""
+    encode = msgspec.json.Encoder().encode
+    lines, size = [], 0
+    for product_no, fields in documents:
+        # the id is ours, so that a call that is sent again replaces instead of doubling
+        line = b'{"index":{"_id":"%d"}}\n%b\n' % (product_no, encode({"product_no": product_no, **fields}))
+        lines.append(line)
+        size += len(line)
+        if size > BULK_BYTES:
+            yield len(lines), b"".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield len(lines), b"".join(lines)
+
+
+def _reason(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        cause = (error.get("root_cause") or [error])[0]
+        return f"{cause.get('type')}: {str(cause.get('reason'))[:200]}"
+    return str(error or body)[:200]
