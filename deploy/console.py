@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 TABLE_WIDTH = 160
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 3.0
 """A child that says nothing for so long is said to be still at work."""
 
 

@@ -73,7 +73,8 @@ def _sweep(shop: Shop) -> None:
 
 
 def _train(shop: Shop, data: Dataset, index: ForwardIndex, facts: ReleaseFacts, clock: Clock, report: Say) -> Outcome:
-    from offline import fit  # TensorFlow: only when it is needed
+    report("loading TensorFlow")
+    from offline import fit  # only when it is needed: it takes seconds
 
     fitted = fit.fit(data, index, facts.seed, report)
     facts = msgspec.structs.replace(facts, vocabulary=len(fitted.vocabulary))

@@ -7,6 +7,7 @@ there are no synonyms, and the category model learns from titles alone.
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -44,8 +45,8 @@ MIN_MEASURED = 200
 TITLES_ONLY = f"{BASELINE}_titles"
 
 
-def build(shop: Shop, generation: int, log: EventLogReader) -> Part:
-    """Write the part; leftovers of an interrupted build are removed."""
+def build(shop: Shop, generation: int, log: EventLogReader, report: Callable[[str], None] = lambda line: None) -> Part:
+    """Write the part; leftovers of an interrupted build are removed. `report` gets a line before each step that may take long."""
     started = time.monotonic()
     watermark, info = log.end(), shop.info()
     folder = shop.generations / str(generation)
@@ -53,13 +54,17 @@ def build(shop: Shop, generation: int, log: EventLogReader) -> Part:
     own = folder / FOLDER
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
+    report("recommender: reading the log")
     searches = history.searches(history.records(log, watermark))
+    report(f"recommender: spelling dictionary of {len(catalogue):,} products and {len(searches):,} logged searches")
     catalogue_words = spelling.catalogue_words(catalogue.products(), catalogue.categories, info.searchable_attributes)
     vocabulary = spelling.build_vocabulary(catalogue_words, spelling.query_words((s.text, s.visitor) for s in searches if s.clicked))
     (own / SPELLING).write_bytes(vocabulary.dumps())
     clicked = {product for search in searches for product in search.clicked}
+    report("recommender: mining synonyms")
     synonyms = rewrite.mine(history.visits(searches), info.language, _said(catalogue, info, clicked))
     (own / SYNONYMS).write_bytes(msgspec.json.encode(synonyms))
+    report("recommender: fitting and measuring the category model")
     properties.save(properties.build(catalogue), own)
     part = Part(
         language=info.language,
@@ -169,7 +174,7 @@ def main(arguments: list[str]) -> int:
         return 2
     log = SqliteReader(shop.log_file)
     try:
-        print(summary(build(shop, generation, log)))
+        print(summary(build(shop, generation, log, lambda line: print(line, flush=True))))
     except ConfigurationError as error:
         print(f"recommender.build: {error}", file=sys.stderr)
         return 2
