@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.text import MAX_QUERY_TERMS, LANGUAGES, fold, index_terms, query_terms, stem, words
+from services.text import LANGUAGES, MAX_QUERY_TERMS, fold, index_terms, query_terms, stem, words
 
 
 def asked(text: str, language: str = "en") -> list[str]:
