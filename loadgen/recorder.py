@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from loadgen.report import Failure, Requests, Result
-from loadgen.stages import parse
 from loadgen.stats import Distribution, StageTable, times
 from services.contracts import SearchAnswer
+from services.waterfall import parse
 
 MAX_REASONS = 50
 """Different failures that are told apart; the rest is counted together."""

@@ -5,13 +5,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from loadgen.stages import Waterfall, busy, critical_path
+from services.waterfall import AI_STAGES, Waterfall, busy, critical_path
 
 _STEP = math.log(1.01)
 _LEAST_MS = 1e-4
-
-AI_STAGES = ("analyse.categories", "preferences.encode", "preferences.inference", "rank.inference")
-"""Stages in which a learned model works: fastText, the network over behaviours, its heads, the ranking network."""
 
 
 class Distribution:

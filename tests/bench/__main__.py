@@ -18,11 +18,11 @@ from rich.table import Table
 
 from deploy.preflight import check_not_running, require_shop
 from deploy.state import StateFile
-from loadgen.stages import parse
 from loadgen.stats import StageTable
 from services.artifacts import Versions
 from services.errors import ConfigurationError
 from services.shop import Shop, home
+from services.waterfall import parse
 from tests.bench.client import Answers, ask_all
 from tests.bench.floor import Floor
 from tests.bench.hops import Hops

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from loadgen.recorder import Recorder
 from loadgen.report import Result, save, show
-from loadgen.stages import Interval, Waterfall
 from loadgen.stats import AI_STAGES, Distribution, StageTable, is_ai, times
 from services.contracts import SearchAnswer, SearchedQuery, Total
+from services.waterfall import Interval, Waterfall
 
 
 @given(st.lists(st.floats(0.001, 10_000), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99, 1.0]))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.stages import Interval, Waterfall, busy, critical_path, parse
+from services.waterfall import Interval, Waterfall, busy, critical_path, parse
 
 HEADER = (
     "queue;dur=1;start=0, analyse;dur=4;start=1, analyse.net;dur=1;start=1, analyse.spell;dur=2;start=2, analyse.category;dur=1;start=4, "

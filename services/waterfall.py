@@ -13,6 +13,8 @@ TOTAL = "total"
 NET = "net"
 OTHER = "other"
 """Time that no entry covers: decoding, waiting for the event loop, glue."""
+AI_STAGES = ("analyse.categories", "preferences.encode", "preferences.inference", "rank.inference")
+"""Stages in which a learned model works: fastText, the network over behaviours, its heads, the ranking network."""
 
 
 _ROUNDING_MS = 0.01  # the header rounds to microseconds, so that a stage may seem to end after the one that followed it has begun
