@@ -163,7 +163,9 @@ def _json(text: str, source: str) -> Iterator[tuple[int, str, str, str]]:
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"judgment list {source} is not JSON: {error}") from None
-    entries = data if isinstance(data, list) else next((data[k] for k in ("queries", "query_doc_pairs") if isinstance(data.get(k), list)), [])
+    entries = (
+        data if isinstance(data, list) else next((data[k] for k in ("queries", "query_doc_pairs") if isinstance(data.get(k), list)), [])
+    )
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
             continue

@@ -44,7 +44,7 @@ def per_query(grades: Grades, rankings: Rankings, k: int) -> dict[str, dict[str,
         name, query = name_of[str(value.measure)], queries[value.query_id]
         if query in answerable or name.startswith("judged"):
             found[name][query] = float(value.value)
-    for name, values in found.items():  # ir-measures is silent about queries for which nothing was retrieved
+    for values in found.values():  # ir-measures is silent about queries for which nothing was retrieved
         for query in answerable - values.keys():
             values[query] = 0.0
     return {name: {query: found[name][query] for query in grades if query in found[name]} for name in names(k)}

@@ -102,4 +102,6 @@ def _page(name: str, result: QueryResult) -> str:
     )
     values = ", ".join(f"{escape(m)} {v:.3f}" for m, v in result.measures.items())
     corrected = f"; corrected to <i>{escape(result.corrected)}</i>" if result.corrected else ""
-    return f"<section><h3>{escape(name)}</h3><small>{values}; {result.found} found{corrected}</small><ol>{items or 'nothing'}</ol></section>"
+    return (
+        f"<section><h3>{escape(name)}</h3><small>{values}; {result.found} found{corrected}</small><ol>{items or 'nothing'}</ol></section>"
+    )

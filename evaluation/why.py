@@ -137,9 +137,7 @@ def reason(index: ForwardIndex, terms: Sequence[Term], row: int, found: Ranking)
         strict = sum(t["strict"] for t in walked.values())
         relaxed = sum(t["relaxed"] for t in walked.values())
         if relaxed == 0:
-            return (
-                f"matched in part only ({' '.join(lost)} does not occur), and the {strict} strict matches were enough: relaxed was not reached"
-            )
+            return f"matched in part only ({' '.join(lost)} does not occur), and the {strict} strict matches were enough: relaxed was not reached"
         return f"matched in part only ({' '.join(lost)} does not occur); {strict} strict and {relaxed} relaxed matches come before it"
     if not any(t["searched"] for t in own):
         return f"tier not reached: it is in tier {tier}, and the tiers before it gave all {len(found.items)} candidates"

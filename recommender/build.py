@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from recommender import history, properties, rewrite, spelling
+from recommender import compounds, history, properties, rewrite, spelling
 from recommender.categories import (
     BASELINE,
     CALIBRATE_SHARE,
@@ -30,7 +30,7 @@ from recommender.categories import (
 )
 from recommender.fasttext_model import KIND, FastText
 from recommender.history import Search
-from recommender.understanding import FOLDER, PART, SPELLING, SYNONYMS, CategoryFacts, Part
+from recommender.understanding import COMPOUNDS, FOLDER, PART, SPELLING, SYNONYMS, CategoryFacts, Part
 from services.catalogue import Catalogue, searched_text
 from services.errors import ConfigurationError
 from services.eventlog.port import PARTITION, EventLogReader
@@ -60,6 +60,8 @@ def build(shop: Shop, generation: int, log: EventLogReader, report: Callable[[st
     catalogue_words = spelling.catalogue_words(catalogue.products(), catalogue.categories, info.searchable_attributes)
     vocabulary = spelling.build_vocabulary(catalogue_words, spelling.query_words((s.text, s.visitor) for s in searches if s.clicked))
     (own / SPELLING).write_bytes(vocabulary.dumps())
+    written = compounds.build(catalogue.products(), catalogue.categories, vocabulary.counts, info.language)
+    (own / COMPOUNDS).write_bytes(msgspec.json.encode(written))
     clicked = {product for search in searches for product in search.clicked}
     report("recommender: mining synonyms")
     synonyms = rewrite.mine(history.visits(searches), info.language, _said(catalogue, info, clicked))

@@ -17,7 +17,7 @@ import numpy as np
 
 from recommender.history import Search
 from services.contracts import Term
-from services.text import query_terms
+from services.text import QueryTerm, query_terms
 
 Terms = tuple[str, ...]
 Synonyms = dict[str, list[list[str]]]
@@ -72,10 +72,10 @@ def mine(visits: Iterable[list[Search]], language: str, said: Said, limits: Limi
     return {term: [list(p) for _, p in sorted(found, key=lambda s: (-s[0], s[1]))[:MAX_SYNONYMS]] for term, found in sorted(ranked.items())}
 
 
-def query(text: str, language: str, synonyms: Mapping[str, list[list[str]]]) -> list[Term]:
+def query(asked: Iterable[QueryTerm], synonyms: Mapping[str, list[list[str]]]) -> list[Term]:
     """The terms of a query; a compound's parts and mined synonyms may stand in for a term."""
     terms = []
-    for term in query_terms(text, language):
+    for term in asked:
         phrases = [list(term.parts)] if term.parts else []
         terms.append(Term(term.text, phrases + synonyms.get(term.text, [])))
     return terms

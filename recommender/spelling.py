@@ -18,6 +18,9 @@ SHORT_WORD = 6
 """Words of at most so many letters are corrected by one edit only. (Measured on the demo world against 4: as many misspellings put right,
 wrong changes of right queries 2.0 % instead of 2.7 %.)"""
 SHORTEST_WORD = 3
+TINY_WORD, TINY_SUPPORT = 4, 20
+"""Words of at most so many letters have neighbours whatever they mean ("boys": "bays"): they are taken for a misspelling only of a word that
+so many products or visitors have, and that starts with the same letter."""
 MAX_UNKNOWN = 8
 """Different unknown words that are looked up per query: bounds what a hostile query costs."""
 MIN_QUERY_SUPPORT = 3
@@ -44,14 +47,15 @@ class Vocabulary:
 
 
 def catalogue_words(products: Iterable[Product], categories: Categories, searchable: Sequence[str] | None) -> Counter[str]:
-    """Frequency (in products) of the words of title, brand, category names and searched attributes; words of descriptions alone have 0."""
+    """Frequency (in products) of the words of title, brand, category names and searched attributes; words of descriptions and
+    of other attributes alone have 0."""
     counts: Counter[str] = Counter()
     described: set[str] = set()
     for product in products:
         attributes = [value for name, value in product.attributes.items() if searchable is None or name in searchable]
         text = " ".join([product.title, product.brand, *categories.path(product.category_id), *attributes])
         counts.update(_with_parts(text))
-        described |= _with_parts(product.description)
+        described |= _with_parts(" ".join([product.description, *product.attributes.values()]))
     for word in described:
         counts.setdefault(word, 0)
     return counts
@@ -80,13 +84,13 @@ class Speller:
 
     def __init__(self, vocabulary: Vocabulary, language: str, rewritten: Iterable[str] = ()) -> None:
         """`rewritten` are stems that have synonyms: known, though no product may say them."""
-        self._language, self._counts = language, vocabulary.counts
+        self._language, self.counts = language, vocabulary.counts
         self._stems = {stem(word, language) for word in (*vocabulary.counts, *stop_words(language))} | set(rewritten)
         self._symspell = _lookup(vocabulary.counts, MAX_DISTANCE)
 
     def knows(self, word: str) -> bool:
         """True for words that are never changed: known ones (another inflection counts), short ones, and those with a digit."""
-        return len(word) < SHORTEST_WORD or not word.isalpha() or word in self._counts or stem(word, self._language) in self._stems
+        return len(word) < SHORTEST_WORD or not word.isalpha() or word in self.counts or stem(word, self._language) in self._stems
 
     def needs_work(self, text: str) -> bool:
         """False when every word is known, which costs a few microseconds and is what most queries are."""
@@ -132,7 +136,7 @@ class Speller:
         for left in (place, place - 1):
             if left < 0 or left + 1 >= len(all_words) or left in replaced or left + 1 in replaced:
                 continue
-            if self._counts.get(all_words[left] + all_words[left + 1]):
+            if self.counts.get(all_words[left] + all_words[left + 1]):
                 return {left: [all_words[left] + all_words[left + 1]], left + 1: []}
         return {}
 
@@ -151,15 +155,17 @@ class Speller:
         if len(word) > MAX_TERM_CHARS:
             return None
         found = self._symspell.lookup(word, Verbosity.CLOSEST, max_edit_distance=distance)
+        if len(word) <= TINY_WORD:
+            found = [s for s in found if s.count >= TINY_SUPPORT and s.term[0] == word[0]]
         best = max(found, key=lambda s: (s.term[0] == word[0], s.count), default=None)
         return None if best is None else str(best.term)
 
     def _split(self, word: str) -> list[str] | None:
         """The split into two known words whose rarer one is the most frequent ("runningshoes")."""
         cuts = range(SHORTEST_WORD, len(word) - SHORTEST_WORD + 1)
-        best = max(cuts, key=lambda i: min(self._counts.get(word[:i], 0), self._counts.get(word[i:], 0)), default=0)
+        best = max(cuts, key=lambda i: min(self.counts.get(word[:i], 0), self.counts.get(word[i:], 0)), default=0)
         parts = [word[:best], word[best:]]
-        return parts if best and all(self._counts.get(part) for part in parts) else None
+        return parts if best and all(self.counts.get(part) for part in parts) else None
 
 
 def _with_parts(text: str) -> set[str]:

@@ -6,6 +6,7 @@ import msgspec
 
 from recommender import properties
 from recommender.categories import BASELINE, Calibrated, CategoryModel, Measured, NaiveBayes
+from recommender.compounds import Compounds, stand_ins
 from recommender.fasttext_model import FastText
 from recommender.properties import ProductProperties
 from recommender.rewrite import Synonyms
@@ -14,11 +15,14 @@ from recommender.spelling import Speller, Vocabulary
 from services.artifacts import Manifest
 from services.contracts import Category, Term
 from services.errors import ConfigurationError
+from services.text import query_terms
 
 FOLDER = "recommender"
 PART = "part.json"
 SPELLING = "spelling.tsv"
 SYNONYMS = "synonyms.json"
+COMPOUNDS = "compounds.json"
+NO_COMPOUNDS = Compounds()
 
 
 class CategoryFacts(msgspec.Struct, frozen=True):
@@ -51,14 +55,22 @@ class Understanding:
     """Everything is immutable after loading; calls may come from several threads."""
 
     def __init__(
-        self, part: Part, speller: Speller, synonyms: Synonyms, categories: Calibrated | None, products: ProductProperties
+        self,
+        part: Part,
+        speller: Speller,
+        synonyms: Synonyms,
+        categories: Calibrated | None,
+        products: ProductProperties,
+        compounds: Compounds = NO_COMPOUNDS,
     ) -> None:
         self.part, self.speller, self.products = part, speller, products
-        self._synonyms, self._categories = synonyms, categories
+        self._synonyms, self._categories, self._compounds = synonyms, categories, compounds
         self.off = [] if categories else ["categories"]
 
     def terms(self, text: str) -> list[Term]:
-        return rewritten(text, self.part.language, self._synonyms)
+        language = self.part.language
+        asked = query_terms(text, language)
+        return stand_ins(rewritten(asked, self._synonyms), asked, self._compounds, self.speller.counts, language)
 
     def categories(self, text: str) -> list[Category]:
         """At most three, likeliest first; [] when the catalogue has none."""
@@ -75,12 +87,13 @@ def load(folder: Path, manifest: Manifest) -> Understanding:
         part = msgspec.json.decode((own / PART).read_bytes(), type=Part)
         vocabulary = Vocabulary.loads((own / SPELLING).read_bytes())
         synonyms = msgspec.json.decode((own / SYNONYMS).read_bytes(), type=Synonyms)
+        compounds = msgspec.json.decode((own / COMPOUNDS).read_bytes(), type=Compounds)
         model = _model(own, part)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise ConfigurationError(
             f"the recommender's part of generation {manifest.version} cannot be read ({error}): run `aisle build`"
         ) from None
-    return Understanding(part, Speller(vocabulary, part.language, synonyms), synonyms, model, properties.load(own))
+    return Understanding(part, Speller(vocabulary, part.language, synonyms), synonyms, model, properties.load(own), compounds)
 
 
 def _model(own: Path, part: Part) -> Calibrated | None:

@@ -9,6 +9,7 @@ from recommender.history import Search, searches, visits
 from recommender.rewrite import Limits, agreement, mine, query, similar
 from services.contracts import EventRecord, PageRecord, Term
 from services.eventlog.port import LogRecord
+from services.text import query_terms
 
 
 def said(product: int) -> frozenset[str]:
@@ -100,11 +101,11 @@ def test_without_a_log_there_are_none() -> None:
 
 
 def test_a_query_gets_the_parts_of_its_compounds_and_its_synonyms() -> None:
-    assert query("USB-C couch", "en", {"couch": [["sofa"], ["love", "seat"]]}) == [
+    assert query(query_terms("USB-C couch", "en"), {"couch": [["sofa"], ["love", "seat"]]}) == [
         Term("usbc", [["usb", "c"]]),
         Term("couch", [["sofa"], ["love", "seat"]]),
     ]
-    assert query("  ", "en", {}) == []
+    assert query(query_terms("  ", "en"), {}) == []
 
 
 def test_similar_terms_are_one_word_spelled_twice() -> None:

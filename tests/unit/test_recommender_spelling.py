@@ -105,7 +105,7 @@ def test_the_catalogue_knows_words_parts_and_descriptions_but_corrects_only_to_w
     counts = catalogue_words([product("T-shirt", "Cosy"), product("Red t-shirt")], categories, ["material"])
     assert (counts["tshirt"], counts["shirt"], counts["sofas"], counts["leather"], counts["acme"], counts["cosy"]) == (2, 2, 2, 2, 2, 0)
     assert "cosy" in counts
-    assert "hidden" not in counts
+    assert counts["hidden"] == 0 and "hidden" in counts  # of an attribute that is not searched: nobody's misspelling all the same
 
 
 def test_a_word_of_queries_counts_when_many_clicked_and_it_looks_like_no_typo() -> None:
@@ -128,3 +128,17 @@ def test_a_vocabulary_survives_its_file() -> None:
     vocabulary = Vocabulary({"b": 2, "a": 0, "ü": 1})
     assert Vocabulary.loads(vocabulary.dumps()) == vocabulary
     assert Vocabulary.loads(b"") == Vocabulary({})
+
+
+def test_a_tiny_word_is_changed_only_to_a_frequent_one_that_starts_alike() -> None:
+    speller = Speller(Vocabulary({"bays": 3, "cable": 90, "case": 80}), "en")
+    assert speller.correct("the boys") is None
+    assert speller.correct("csae") == "case"
+    assert speller.correct("vase") is None
+
+
+def test_words_of_attributes_that_are_not_searched_are_known_and_never_changed() -> None:
+    product = Product(1, "1", "Cable", "Acme", -1, "", 0, "", 0, {"series": "Cabel"})
+    counts = catalogue_words([product], Categories(CATEGORIES_SCHEMA.empty_table()), [])
+    assert counts["cabel"] == 0
+    assert Speller(Vocabulary(dict(counts)), "en").correct("cabel") is None

@@ -1,0 +1,103 @@
+"""Words written together or apart: "mouse pad" and "mousepad", "10 w" and "10w", "dc 52 c" and "dc52c". Pure.
+
+Both directions are decided when a query comes, so the catalogue's terms stay what they are: neighbours of a query that are one word of the
+catalogue may be stood in for by it, and a word that the catalogue also writes apart by its parts.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from services.catalogue import Categories, Product
+from services.contracts import Term
+from services.text import QueryTerm, stem, words
+
+
+class Compounds(msgspec.Struct, frozen=True):
+    """`apart`: folded word written together -> the stems of its parts, as some product has them side by side. `together`: words of letters
+    that more products write together than apart; only those stand in for neighbours of a query (where "mouse pad" is the usual way to say
+    it, the few that say "mousepad" would come first, because the word is rare)."""
+
+    apart: dict[str, list[str]] = {}
+    together: frozenset[str] = frozenset()
+
+
+MAX_CHARS = 16
+"""Longer joins of digits and letters are not one word: "1440 x 900 pixels" is no model number."""
+MAX_MODEL_LETTERS = 4
+MIN_LETTERS = 3
+MIN_PRODUCTS = 2
+"""Products that have a word of letters before neighbours count as that word: a slip of the pen joins anything."""
+MAX_COMPOUNDS = 500_000
+_RUN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+
+
+def build(products: Iterable[Product], categories: Categories, counts: Mapping[str, int], language: str) -> Compounds:
+    """What products write apart: digits beside letters, and neighbours whose joined form other products have. counts: products per word."""
+    apart: dict[str, list[str]] = {}
+    products_apart: Counter[str] = Counter()
+    for product in products:
+        pairs: set[str] = set()
+        for text in (product.title, *product.attributes.values(), product.description, *categories.path(product.category_id)):
+            for parts in _neighbours(words(text)):
+                word = "".join(parts)
+                if len(word) > MAX_CHARS or not _belong(parts, counts):
+                    continue
+                if word.isalpha():
+                    pairs.add(word)
+                if word not in apart and len(apart) < MAX_COMPOUNDS:
+                    apart[word] = [stem(part, language) for part in parts]
+        products_apart.update(pairs)
+    return Compounds(apart, frozenset(word for word, n in products_apart.items() if counts[word] > n))
+
+
+def joined(asked: Sequence[QueryTerm], compounds: Compounds, counts: Mapping[str, int]) -> dict[int, list[str]]:
+    """Place of a term -> the folded words that it makes together with its neighbours."""
+    found: dict[int, list[str]] = {}
+    for start in range(len(asked) - 1):
+        for end in (start + 2, start + 3):
+            parts = [term.surface for term in asked[start:end]]
+            word = "".join(parts)
+            if len(parts) < end - start or word not in counts or not (word in compounds.together or _numbered(parts)):
+                continue
+            for place in range(start, end):
+                found.setdefault(place, []).append(word)
+    return found
+
+
+def stand_ins(
+    terms: Sequence[Term], asked: Sequence[QueryTerm], compounds: Compounds, counts: Mapping[str, int], language: str
+) -> list[Term]:
+    """The terms with what may stand in for them because it is the same written otherwise. terms and asked are parallel."""
+    together = joined(asked, compounds, counts)
+    found = []
+    for place, (term, typed) in enumerate(zip(terms, asked, strict=True)):
+        more = [[stem(word, language)] for word in together.get(place, ())]
+        if (apart := compounds.apart.get(typed.surface)) is not None:
+            more.append(apart)
+        fresh = [phrase for phrase in more if phrase not in term.synonyms and phrase != [term.text]]
+        found.append(Term(term.text, [*term.synonyms, *fresh]) if fresh else term)
+    return found
+
+
+def _neighbours(spoken: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    yield from pairwise(spoken)
+    yield from zip(spoken, spoken[1:], spoken[2:], strict=False)
+
+
+def _belong(parts: Sequence[str], counts: Mapping[str, int]) -> bool:
+    if _numbered(parts):
+        return True
+    letters = len(parts) == 2 and all(part.isalpha() and len(part) >= MIN_LETTERS for part in parts)
+    return letters and counts.get("".join(parts), 0) >= MIN_PRODUCTS
+
+
+def _numbered(parts: Sequence[str]) -> bool:
+    """Numbers and letters in turn: what units and model numbers are made of. Of three parts, those of letters are short."""
+    if not all(_RUN.fullmatch(part) for part in parts):
+        return False
+    in_turn = all(one[0].isdigit() != two[0].isdigit() for one, two in pairwise(parts))
+    return in_turn and (len(parts) == 2 or all(part[0].isdigit() or len(part) <= MAX_MODEL_LETTERS for part in parts))
