@@ -79,7 +79,8 @@ def _walk(intervals: Sequence[Interval], prefix: str, start: float, end: float) 
         _add(path, parts.items())
         now = begin
     gap += now - start
-    network = min(gap, sum(e.end - e.start for e in intervals if e.name == prefix + NET))
+    here = [min(e.end, end) - max(e.start, start) for e in intervals if e.name == prefix + NET]  # a hop may be made twice
+    network = min(gap, sum(ms for ms in here if ms > 0))
     _add(path, [(prefix + NET, network), (prefix + OTHER, gap - network)])
     return path
 
