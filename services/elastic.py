@@ -23,8 +23,7 @@ from services.timing import current_deadline
 JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
 CONNECTIONS = 10
 """Connections kept open to a cluster: at least as many as threads that search."""
-SEARCH_LIMIT_S = 1.0
-ADMIN_LIMIT_S = 60.0
+SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S = 10.0, 1.5, 60.0
 SHARE = 0.35
 """Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
 BULK_BYTES = 4_000_000
@@ -65,12 +64,12 @@ class Cluster:
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
         self._closed = False
 
-    def search(self, path: str, body: Mapping[str, Any]) -> Any:
+    def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
         """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails."""
         if not self._allowed():
             raise ElasticError(f"{self.url} failed repeatedly and is left alone for a moment")
-        deadline = current_deadline()
-        limit_s = SEARCH_LIMIT_S if deadline is None else min(SEARCH_LIMIT_S, SHARE * deadline.remaining_ms() / 1000)
+        if (deadline := current_deadline()) is not None:
+            limit_s = min(limit_s, SHARE * deadline.remaining_ms() / 1000)
         try:
             answer = self.call("POST", path, body, limit_s=max(limit_s, 0.001))
         except ElasticError as error:

@@ -32,7 +32,7 @@ from searcher.query import (
     Term,
     keyword,
 )
-from services.elastic import FLAT, Cluster, ElasticError, Indexes
+from services.elastic import FLAT, PING_LIMIT_S, SEARCH_LIMIT_S, Cluster, ElasticError, Indexes
 from services.text import fold
 
 MAX_VALUES = 60_000
@@ -90,16 +90,16 @@ class ElasticTier:
         )
 
     def ping(self) -> int:
-        return int(self._ask(_COUNT, {"size": 0, "track_total_hits": True})["hits"]["total"]["value"])
+        return int(self._ask(_COUNT, {"size": 0, "track_total_hits": True}, PING_LIMIT_S)["hits"]["total"]["value"])
 
     def close(self) -> None:
         self._closed = True
 
-    def _ask(self, what: str, body: Mapping[str, Any]) -> Any:
+    def _ask(self, what: str, body: Mapping[str, Any], limit_s: float = SEARCH_LIMIT_S) -> Any:
         if self._closed:
             raise TierUnavailable(f"tier {self.name} is closed")
         try:
-            answer = self._cluster.search(f"/{self._index}/{what}", body)
+            answer = self._cluster.search(f"/{self._index}/{what}", body, limit_s=limit_s)
         except ElasticError as error:
             raise TierUnavailable(f"tier {self.name}: {error}") from error
         if answer.get("timed_out") or answer["_shards"]["failed"]:

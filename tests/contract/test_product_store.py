@@ -7,29 +7,53 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from planner.products import elastic
 from planner.products.cache import CachedProducts
+from planner.products.elastic import ElasticProducts
 from planner.products.port import ProductStore, Summary
 from planner.products.sqlite import Row, SqliteProducts, write
+from services.elastic import indexes
 from services.errors import Unavailable
 
 PRODUCTS: list[Row] = [(n, f"sku/{n} ü", b'{"title":"T%d"}' % n, b'{"product_id":"sku/%d"}' % n) for n in (0, 3, 4, 70_000)]
 
 
-def open_sqlite(tmp_path: Path) -> ProductStore:
+Ask = Callable[[str], str]
+"""Gives the URL that a fixture of tests/conftest.py has."""
+
+
+def open_sqlite(tmp_path: Path, ask: Ask) -> ProductStore:
     assert write(tmp_path / "planner" / "products.sqlite", iter(PRODUCTS)) == len(PRODUCTS)
     return SqliteProducts(tmp_path / "planner" / "products.sqlite")
 
 
-def open_cached(tmp_path: Path) -> ProductStore:
-    return CachedProducts(open_sqlite(tmp_path), limit=2)
+def open_cached(tmp_path: Path, ask: Ask) -> ProductStore:
+    return CachedProducts(open_sqlite(tmp_path, ask), limit=2)
 
 
-ADAPTERS: dict[str, Callable[[Path], ProductStore]] = {"sqlite": open_sqlite, "sqlite, cached": open_cached}
+def open_elastic(tmp_path: Path, ask: Ask) -> ProductStore:
+    made = indexes(ask("elasticsearch_url"), "AISLE_PLANNER_PRODUCTS_URL", "contract", "products", "me")
+    assert elastic.write(made, 1, iter(PRODUCTS)) == len(PRODUCTS)
+    return OwnCluster(made.cluster, made.open(1, "AISLE_PLANNER_PRODUCTS_URL"))
+
+
+class OwnCluster(ElasticProducts):
+    """A store whose cluster nobody else uses."""
+
+    def close(self) -> None:
+        self._cluster.close()
+
+
+ADAPTERS: dict[str, Callable[[Path, Ask], ProductStore]] = {
+    "sqlite": open_sqlite,
+    "sqlite, cached": open_cached,
+    "elasticsearch": open_elastic,
+}
 
 
 @pytest.fixture(params=ADAPTERS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProductStore]:
-    opened = ADAPTERS[request.param](tmp_path)
+    opened = ADAPTERS[request.param](tmp_path, request.getfixturevalue)
     yield opened
     opened.close()
 
@@ -72,7 +96,7 @@ def test_it_is_read_from_many_threads(store: ProductStore) -> None:
 
 
 def test_the_cache_has_what_was_read_last_and_no_more_than_its_limit(tmp_path: Path) -> None:
-    store = CachedProducts(open_sqlite(tmp_path), limit=2)
+    store = CachedProducts(open_sqlite(tmp_path, str), limit=2)
     assert store.ready([3]) is None
     read = store.summaries([0, 3])
     assert store.ready([3, 0]) == read

@@ -13,18 +13,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from recommender.graph import ladybug
+from recommender.graph import ladybug, neo4j
 from recommender.graph.ladybug import LadybugGraph, open_graph
+from recommender.graph.neo4j import Neo4jGraph
 from recommender.graph.port import Behaved, Change, Expired, Forgotten, GraphCatalogue, Projected, UserGraph
 from services.contracts import EVENT_KINDS, UserEvent
 from services.errors import ConfigurationError, Unavailable
 from tests.recommender_fakes import MemoryGraph
 
 PRODUCTS = 8
-ADAPTERS: dict[str, Callable[[Path], UserGraph]] = {
-    "ladybug": lambda folder: LadybugGraph(folder / "graph", readers=2),
-    "memory": lambda folder: MemoryGraph(),
+Ask = Callable[[str], str]
+"""Gives the URL that a fixture of tests/conftest.py has."""
+ADAPTERS: dict[str, Callable[[Path, Ask], UserGraph]] = {
+    "ladybug": lambda folder, ask: LadybugGraph(folder / "graph", readers=2),
+    "memory": lambda folder, ask: MemoryGraph(),
+    "neo4j": lambda folder, ask: empty_neo4j(ask("neo4j_url")),
 }
+
+
+def empty_neo4j(url: str) -> Neo4jGraph:
+    graph = Neo4jGraph(url)
+    graph.clear()
+    return graph
 
 
 def catalogue(products: int = PRODUCTS, generation: int = 1) -> GraphCatalogue:
@@ -34,7 +44,7 @@ def catalogue(products: int = PRODUCTS, generation: int = 1) -> GraphCatalogue:
 
 @pytest.fixture(params=ADAPTERS)
 def graph(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UserGraph]:
-    opened = ADAPTERS[request.param](tmp_path)
+    opened = ADAPTERS[request.param](tmp_path, request.getfixturevalue)
     opened.load(catalogue())
     yield opened
     opened.close()
@@ -137,22 +147,76 @@ CHANGES = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_prefixes_replays_and_duplicates_give_the_same_graph(drawn: list[Change], cuts: list[int], bulk: int, batch: int) -> None:
     """Deliver prefixes in any order, each from the start of the log, then all of it: row by row, in batches, by COPY or in memory."""
-    log = [structs.replace(change, offset=n) for n, change in enumerate(drawn, start=1)]
-    expected = MemoryGraph()
-    expected.load(catalogue())
-    expected.project(log, len(log))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladybug, "BULK", bulk)
         patch.setattr(ladybug, "BATCH", batch)
         for graph in (LadybugGraph(Path(folder) / "graph", readers=1), MemoryGraph()):
-            graph.load(catalogue())
-            for cut in (*cuts, len(log)):
-                graph.project(log[:cut], min(cut, len(log)))
-            assert graph.position() == len(log)
-            for user in ("ann", "bob"):
-                assert set(graph.recent(user, 50)) == set(expected.recent(user, 50))
-                assert len(graph.recent(user, 50)) == len(expected.recent(user, 50))
+            delivered_alike(graph, drawn, cuts)
             graph.close()
+
+
+def delivered_alike(graph: UserGraph, drawn: list[Change], cuts: list[int]) -> None:
+    log = [structs.replace(change, offset=n) for n, change in enumerate(drawn, start=1)]
+    expected = MemoryGraph()
+    expected.load(catalogue())
+    expected.project(log, len(log))
+    graph.load(catalogue())
+    for cut in (*cuts, len(log)):
+        graph.project(log[:cut], min(cut, len(log)))
+    assert graph.position() == len(log)
+    for user in ("ann", "bob"):
+        assert set(graph.recent(user, 50)) == set(expected.recent(user, 50))
+        assert len(graph.recent(user, 50)) == len(expected.recent(user, 50))
+
+
+# ---- Neo4j alone ---------------------------------------------------------------------------------------------------------------
+
+
+@given(drawn=CHANGES, cuts=st.lists(st.integers(0, 12), max_size=4), batch=st.sampled_from([1, 3, 500]))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_prefixes_replays_and_duplicates_give_the_same_graph_on_a_server(
+    neo4j_url: str, drawn: list[Change], cuts: list[int], batch: int
+) -> None:
+    graph = empty_neo4j(neo4j_url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neo4j, "BATCH", batch)
+        delivered_alike(graph, drawn, cuts)
+    graph.close()
+
+
+def test_a_graph_on_a_server_belongs_to_one_shop_and_is_made_anew_when_it_is_ahead_of_its_log(neo4j_url: str) -> None:
+    empty_neo4j(neo4j_url).close()
+    graph = neo4j.open_graph(neo4j_url, "demo:1", log_end=0)
+    graph.load(catalogue())
+    graph.project([behaved(5)], 5)
+    graph.close()
+    with pytest.raises(ConfigurationError, match="another shop's"):
+        neo4j.open_graph(neo4j_url, "demo:2", log_end=9)
+    again = neo4j.open_graph(neo4j_url, "demo:1", log_end=5)
+    assert (again.position(), again.recent("ann", 10)) == (5, [event(behaved(5))])
+    again.close()
+    anew = neo4j.open_graph(neo4j_url, "demo:1", log_end=4)
+    assert (anew.position(), anew.recent("ann", 10)) == (0, [])
+    anew.close()
+
+
+@pytest.mark.parametrize("url", ["bolt://127.0.0.1:1", "http://127.0.0.1:7687", "nonsense"])
+def test_a_server_that_is_none_stops_the_start_with_the_name_of_the_setting(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="AISLE_RECOMMENDER_GRAPH_URL"):
+        Neo4jGraph(url)
+
+
+def test_a_server_that_came_back_empty_is_filled_again(neo4j_url: str) -> None:
+    graph = empty_neo4j(neo4j_url)
+    graph.load(catalogue())
+    graph.project([behaved(1)], 1)
+    empty_neo4j(neo4j_url).close()
+    with pytest.raises(Unavailable):
+        graph.project([behaved(2)], 2)  # whose product is gone: the graph is looked at anew
+    assert graph.position() == 0
+    assert graph.project([behaved(1), behaved(2)], 2) == Projected(behaviours=2)
+    assert [e.event_id for e in graph.recent("ann", 10)] == ["e1", "e2"]
+    graph.close()
 
 
 # ---- Ladybug alone -------------------------------------------------------------------------------------------------------------
