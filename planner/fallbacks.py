@@ -3,6 +3,8 @@
 import logging
 import time
 
+from planner.degrade import ANALYSIS, PREFERENCES, RANKING
+from services.catalogue import TIERS
 from services.errors import AisleError
 from services.telemetry import Telemetry
 
@@ -16,6 +18,8 @@ class Fallbacks:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
+        for reason in (ANALYSIS, PREFERENCES, RANKING, *(f"tier:{tier}" for tier in TIERS)):
+            telemetry.count("aisle_degraded_total", reason, amount=0)
         self._logged: dict[str, tuple[float, int]] = {}
 
     def note(self, reason: str, error: AisleError | None = None) -> str:

@@ -65,4 +65,7 @@ class Intake:
     def _count(self, records: list[EventRecord], offset: int) -> None:
         for what, count in Counter(outcome(r) for r in records).items():
             self._telemetry.count("aisle_events_total", what, amount=count)
+        for record in records:
+            if record.kind == "click" and record.position:
+                self._telemetry.observe("aisle_click_position", record.position)
         self._telemetry.set("aisle_log_offset", offset, "written")

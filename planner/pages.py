@@ -25,11 +25,13 @@ class PageQueue:
     def __init__(self, writer: EventLogWriter, telemetry: Telemetry, *, limit: int) -> None:
         self._writer, self._telemetry, self._limit = writer, telemetry, limit
         self._waiting: deque[PageRecord] = deque()
+        telemetry.count("aisle_dropped_total", "pages", amount=0)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def offer(self, record: PageRecord) -> bool:
+        self._telemetry.count("aisle_pages_total", "found" if record.product_no else "empty")
         if len(self._waiting) >= self._limit:
             self._telemetry.count("aisle_dropped_total", "pages")
             return False
@@ -52,7 +54,8 @@ class PageQueue:
 
     def _write(self, records: list[PageRecord]) -> bool:
         try:
-            self._writer.append([NewRecord("page", r.ts_ms, r.user, _encode(r)) for r in records]).result(WRITE_LIMIT_S)
+            offset = self._writer.append([NewRecord("page", r.ts_ms, r.user, _encode(r)) for r in records]).result(WRITE_LIMIT_S)
+            self._telemetry.set("aisle_log_offset", offset, "written")
         except (AisleError, FutureTimeoutError) as error:
             kept = records[: max(0, self._limit - len(self._waiting))]
             self._waiting.extendleft(reversed(kept))

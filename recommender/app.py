@@ -49,7 +49,7 @@ def create(
     service = Service("recommender", settings, description=DESCRIPTION)
     cache = ProfileCache(settings.cached_profiles)
     projector = Projector(graph, log, Versions(shop.generations), cache, service.telemetry)
-    preferences = UserPreferences(generations, releases, graph, cache)
+    preferences = UserPreferences(generations, releases, graph, cache, service.telemetry)
     preferences.prepare()
     projection = Projection(projector)
     refresh = Refresh(service, generations, releases, preferences)

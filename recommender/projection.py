@@ -56,6 +56,8 @@ class Projector:
                 return self._graph.position()
             self._load()
             end, position = self._log.end(), self._graph.position()
+            self._telemetry.set("aisle_log_offset", end, "written")
+            self._telemetry.set("aisle_graph_lag", max(0, end - position))
             if position == 0 and end:
                 self._project(None, self._everything(end), end)
                 position = end

@@ -20,6 +20,7 @@ from services.contracts import (
 )
 from services.eventlog.port import PARTITION
 from services.models.port import I32, MAX_STEPS, Model, Preferences
+from services.telemetry import Telemetry
 from services.text import ANALYZER_VERSION, MAX_QUERY_CHARS
 
 
@@ -45,8 +46,11 @@ class Analysis:
 class UserPreferences:
     """`/preferences`. A user of whom nothing is known, and a release without a network, get zeros: neutral, with `events` 0."""
 
-    def __init__(self, generations: Served[Understanding], releases: Served[Model], graph: UserGraph, cache: ProfileCache) -> None:
+    def __init__(
+        self, generations: Served[Understanding], releases: Served[Model], graph: UserGraph, cache: ProfileCache, telemetry: Telemetry
+    ) -> None:
         self._generations, self._releases, self._graph, self._cache = generations, releases, graph, cache
+        self._telemetry = telemetry
         self._columns: dict[tuple[int, int], I32] = {}
         self._nobody = Profile.of([])
 
@@ -69,6 +73,7 @@ class UserPreferences:
             if states is None:
                 states = model.encode(profile.events(columns))
                 profile.keep(key, states)
+                self._telemetry.observe("aisle_model_batch_rows", len(states), "encode")
         with call.timing.stage("inference"):
             found = model.preference(states, request.categories)
         return _answer(release, model, found, min(len(states), MAX_STEPS))

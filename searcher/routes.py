@@ -37,11 +37,19 @@ class Routes:
         service.get("/suggest", SuggestRequest, SuggestAnswer, self.suggest, summary="Completions of what was typed so far")
         service.check("generation", self._generation)
         for tier in TIERS:
+            service.telemetry.count("aisle_degraded_total", f"tier:{tier}", amount=0)
+            for mode in ("strict", "relaxed"):
+                service.telemetry.count("aisle_tier_searches_total", tier, mode, amount=0)
+                service.telemetry.count("aisle_tier_hits_total", tier, mode, amount=0)
             service.check(f"tier:{tier}", partial(self._tier, tier))
 
     async def retrieve(self, request: RetrieveRequest, call: Call) -> RetrieveAnswer:
         generation, part = self._part(request.generation)
         answer = await call.run(retrieve, part, generation, request, Searches(self._service.telemetry, call.timing))
+        for found in answer.tiers:
+            for mode, hits in (("strict", found.strict), ("relaxed", found.relaxed)):
+                if hits:
+                    self._service.telemetry.count("aisle_tier_hits_total", found.name, mode, amount=hits)
         for tier in answer.unavailable:
             self._service.telemetry.count("aisle_degraded_total", f"tier:{tier}")
         return answer

@@ -75,6 +75,7 @@ class Service:
     def background(self, name: str, function: Callable[[], Any], interval_s: float) -> None:
         """Run a blocking function again and again, in a thread; a failure is logged, counted, and tried again."""
         self._jobs.append((name, function, interval_s))
+        self.telemetry.count("aisle_errors_total", name, amount=0)
 
     def on_stop(self, function: Callable[[], Any]) -> None:
         """Called at shutdown, last registered first; may be a coroutine function."""

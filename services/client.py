@@ -53,6 +53,10 @@ class ServiceClient:
     _decoders: dict[type, msgspec.json.Decoder[Any]] = field(default_factory=dict)
     _urls: dict[str, httpx.URL] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.telemetry.set("aisle_breaker_open", 0, self.name)
+        self.telemetry.count("aisle_retries_total", self.name, amount=0)
+
     async def post(self, path: str, request: msgspec.Struct, answer: type[T], call: Call, *, budget_ms: float | None = None) -> T:
         """POST an idempotent call and decode its answer. Raises the callee's AisleError, Unavailable or DeadlineExceeded.
 

@@ -14,7 +14,8 @@ import msgspec
 
 from services.calls import Call
 from services.errors import AisleError, BodyTooLarge, DeadlineExceeded, InvalidRequest, Overloaded, Unauthorised, problem
-from services.telemetry import Telemetry
+from services.paths import Paths
+from services.telemetry import OBJECTIVE_S, Telemetry
 from services.timing import Deadline, Timing
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Admission:
         self._free, self._max_queue_s, self._telemetry = places, max_queue_ms / 1000, telemetry
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._longest_queue = places * 16
+        telemetry.watch("aisle_in_flight", lambda: places - self._free)
+        telemetry.watch("aisle_waiting", lambda: len(self._waiting))
+        for reason in ("full", "late"):
+            telemetry.count("aisle_refused_total", reason, amount=0)
 
     @contextlib.asynccontextmanager
     async def place(self, deadline: Deadline) -> AsyncIterator[None]:
@@ -47,18 +52,23 @@ class Admission:
 
     async def _wait(self, deadline: Deadline) -> None:
         if len(self._waiting) >= self._longest_queue:
+            self._telemetry.count("aisle_refused_total", "full")
             raise Overloaded("too many requests are waiting; try again in a moment")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
+        came = time.perf_counter()
         try:
             async with asyncio.timeout(min(self._max_queue_s, deadline.remaining_ms() / 1000)):
                 await future
         except TimeoutError:
             self._give_up(future)
+            self._telemetry.count("aisle_refused_total", "late")
             raise Overloaded("no place came free in time; try again in a moment") from None
         except asyncio.CancelledError:
             self._give_up(future)
             raise
+        finally:
+            self._telemetry.observe("aisle_queue_seconds", time.perf_counter() - came)
 
     def _give_up(self, future: "asyncio.Future[None]") -> None:
         if future.done() and not future.cancelled():
@@ -93,6 +103,7 @@ class Endpoint:
         self._request, self._handler, self._status = request, handler, status
         self._admission, self._operator = admission, operator
         self._decoder = msgspec.json.Decoder(request) if method == "POST" else None
+        self._paths = Paths(service.telemetry)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         timing = Timing()
@@ -154,11 +165,15 @@ class Endpoint:
 
     def _record(self, timing: Timing, status: int) -> None:
         telemetry = self._service.telemetry
+        seconds = time.perf_counter() - timing.arrival
         telemetry.count("aisle_requests_total", self._route, str(status))
-        telemetry.observe("aisle_request_seconds", time.perf_counter() - timing.arrival, self._route)
+        telemetry.observe("aisle_request_seconds", seconds, self._route)
+        telemetry.count("aisle_objective_total", self._route, "failed" if status >= 500 else "good" if seconds <= OBJECTIVE_S else "slow")
         for name, dur_ms, _ in timing.entries:
             if "." not in name:  # a callee counts its own stages
                 telemetry.observe("aisle_stage_seconds", dur_ms / 1000, name)
+        if self._route == "/search" and status == 200:
+            self._paths.add(timing.entries, seconds)
 
 
 async def read_body(receive: Any, limit: int) -> bytes:
