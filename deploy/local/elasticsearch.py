@@ -3,8 +3,9 @@
 Started without its launcher (a second JVM of 100 MB per server): we give the server what the launcher would, its arguments on standard
 input. The server also ends when that input closes.
 
-It is a reduced build: no `GET /` (ask `/_cluster/health`), no Painless scripts, no `rank_feature`, `scaled_float`, `_delete_by_query`, only
-Lucene's own analysers. Elasticsearch refuses to run as root: for root it runs as the user `nobody`.
+It is a reduced build: no `GET /` (ask `/_cluster/health`; the Python client's `info()` and `ping()` fail), no Painless scripts, no
+`rank_feature`, `scaled_float`, `search_as_you_type`, no `_delete_by_query`, `_update_by_query`, `_reindex`, ES|QL, no language analysers, and no
+custom analyser on the whitespace tokenizer (`"analyzer": "whitespace"` by name is fine). Elasticsearch refuses to run as root: for root it runs as the user `nobody`.
 """
 
 import contextlib
@@ -60,7 +61,7 @@ def start(
         stdin=server_arguments(given, folders["config"], folders["logs"]), folder=home,
         environment={"LIBFFI_TMPDIR": str(folders["tmp"]), "PATH": toolchain.environment.get("PATH", "")},
     )  # fmt: skip
-    url = await_ready(f"Elasticsearch ({cluster_name})", process, log_file, lambda: _healthy(ports_file), limit_s)
+    url = await_ready(f"Elasticsearch ({cluster_name})", process, [log_file], lambda: _healthy(ports_file), limit_s)
     return Server("elasticsearch", url, process, log_file)
 
 

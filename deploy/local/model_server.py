@@ -54,7 +54,7 @@ def start(
     command = [sys.executable, "-m", "deploy.local.model_server", str(releases.absolute()), "--grpc-port", str(grpc_port), "--rest-port",
                str(rest_port), "--name", name, "--keep", str(keep), "--poll-s", str(poll_s), "--ports-file", str(ports_file)]  # fmt: skip
     process = spawn(command, log_file, folder=Path(__file__).resolve().parents[2])
-    target = await_ready("the model server", process, log_file, lambda: _ports(ports_file, "grpc"), limit_s)
+    target = await_ready("the model server", process, [log_file], lambda: _ports(ports_file, "grpc"), limit_s)
     return ModelServer("model-server", target, process, log_file, f"http://{_ports(ports_file, 'rest')}")
 
 

@@ -6,6 +6,7 @@ started the server: start servers from the main thread, or from one that lives a
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,9 @@ START_LIMIT_S = 180.0
 GRACE_S = 30.0
 """What a server gets between SIGTERM and SIGKILL."""
 _POLL_S = 0.05
+_ERROR = re.compile("ERROR|Error|Exception")
+_LESS_THAN_THE_ERROR = re.compile("at |Caused by|ERROR: Elasticsearch did not exit normally")
+"""What Java programs write after it."""
 
 
 @dataclass(frozen=True)
@@ -111,30 +115,31 @@ def _guard(privileges: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", *privileges, "--"]
 
 
-def await_ready(name: str, process: "subprocess.Popen[bytes]", log_file: Path, ready: Callable[[], str | None], limit_s: float) -> str:
+def await_ready(name: str, process: "subprocess.Popen[bytes]", logs: Sequence[Path], ready: Callable[[], str | None], limit_s: float) -> str:
     """Poll until `ready()` gives the server's address. Raises ConfigurationError, with the server ended, when it ends or is late."""
     give_up = time.monotonic() + limit_s
     try:
         while time.monotonic() < give_up:
             if process.poll() is not None:
-                raise ConfigurationError(f"{name} ended while it started (exit code {process.returncode}): {_reason(log_file)}")
+                raise ConfigurationError(f"{name} ended while it started (exit code {process.returncode}): {_reason(logs)}")
             address = ready()
             if address is not None:
                 return address
             time.sleep(_POLL_S)
-        raise ConfigurationError(f"{name} was not ready after {limit_s:.0f} s: {_reason(log_file)}")
+        raise ConfigurationError(f"{name} was not ready after {limit_s:.0f} s: {_reason(logs)}")
     except BaseException:
         process.kill()
         process.wait()
         raise
 
 
-def _reason(log_file: Path) -> str:
-    """What its log says: the last line with an error, else the last line; and where the log is."""
-    lines = [line.strip() for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith("error: ")]
-    blamed = [line for line in lines if any(word in line for word in ("ERROR", "Error", "Exception", "exception"))]
-    return f"{(ours or blamed or lines or ['it said nothing'])[-1].removeprefix('error: ')[:300]} (all of it: {log_file})"
+def _reason(logs: Sequence[Path]) -> str:
+    """What the logs say of the end: our own message, else the last error, else the last line; and where to read more."""
+    lines = [line.strip() for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    ours = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    blamed = [line for line in lines if _ERROR.search(line) and not _LESS_THAN_THE_ERROR.match(line)]
+    said = (ours or blamed or lines or ["it said nothing"])[-1]
+    return f"{said[:300]} (more in {' and '.join(str(log) for log in logs)})"
 
 
 def is_root() -> bool:
