@@ -3,16 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from searcher.index.port import TierIndex, TierUnavailable
-from searcher.index.tantivy import TantivyTier
+from searcher.engines import Tiers
+from searcher.index.port import TierIndex
 from searcher.part import FOLDER
 from searcher.retrieve import Part, open_part
 from searcher.routes import Routes
 from searcher.settings import SearcherSettings
 from services.app import Service
 from services.artifacts import Manifest, Served, Versions
-from services.catalogue import TIERS
-from services.errors import ConfigurationError
 from services.shop import home as default_home
 from services.shop import open_shop
 
@@ -20,24 +18,17 @@ OpenTiers = Callable[[Path], Sequence[TierIndex]]
 """Opens the tiers of a part, in the order of TIERS."""
 
 
-def open_tantivy(folder: Path) -> Sequence[TierIndex]:
-    """Raises ConfigurationError when one cannot be opened: a generation is served whole or not at all."""
-    try:
-        return [TantivyTier(name, folder / name) for name in TIERS]
-    except TierUnavailable as error:
-        raise ConfigurationError(f"{error}; run `aisle build`") from error
-
-
-def create(settings: SearcherSettings, home: Path | None = None, open_tiers: OpenTiers = open_tantivy) -> Service:
-    """The service over the shop's current generation and the one before. Raises ConfigurationError when the shop or its generation is not
-    usable; a shop without any generation starts, and is ready once there is one."""
+def create(settings: SearcherSettings, home: Path | None = None, open_tiers: OpenTiers | None = None) -> Service:
+    """The service over the shop's current generation and the one before. Raises ConfigurationError when the shop, its generation or an
+    engine of the settings is not usable; a shop without any generation starts, and is ready once there is one."""
     shop = open_shop(settings.shop, home or default_home())
-    shop.info()
+    tiers = Tiers(settings, shop.info())
+    open_part_tiers = open_tiers or tiers.open
     service = Service("searcher", settings, description="Tiers, facets and suggestions of one shop")
 
     def load(folder: Path, manifest: Manifest) -> Part:
         part = folder / FOLDER
-        return open_part(part, open_tiers(part), skip_high=settings.skip_high)
+        return open_part(part, open_part_tiers(part), skip_high=settings.skip_high)
 
     served = Served(Versions(shop.generations), load)
 
@@ -46,6 +37,7 @@ def create(settings: SearcherSettings, home: Path | None = None, open_tiers: Ope
             service.telemetry.set("aisle_version", version, "generation")
 
     refresh()
+    service.on_stop(tiers.close)
     service.background("refresh", refresh, settings.refresh_s)
     Routes(service, served)
     return service

@@ -2,22 +2,33 @@
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from searcher.engines import Tiers
+from searcher.index.elastic import ElasticWriter
 from searcher.index.port import AttributeValue, TierDocument
 from searcher.index.tantivy import TantivyTier, TantivyWriter
 from searcher.part import FOLDER, PartInfo
+from searcher.part import read as read_part
+from searcher.settings import SearcherSettings
 from searcher.suggest import save
 from searcher.suggestions import SuggestionBuilder
+from services.artifacts import Versions
 from services.catalogue import TIERS, Catalogue, Product, searched_text
+from services.elastic import ElasticError, Indexes
 from services.errors import ConfigurationError
+from services.settings import load
 from services.shop import Shop, ShopInfo
 from services.text import fold, index_terms
 
@@ -92,19 +103,27 @@ class Documents:
         )
 
 
-def build(shop: Shop, generation: int, *, nested: bool = True) -> PartInfo:
-    """Build (again) the part in generations/N/searcher. Raises ConfigurationError for a generation without popularity, RuntimeError when what
-    was read back is not what was written."""
-    folder = shop.generations / str(generation)
-    if not (folder / "catalogue.parquet").is_file():
-        raise ConfigurationError(f"generation {generation} of shop {shop.name!r} has no catalogue.parquet; run `aisle build`")
-    catalogue = Catalogue(folder)
+class Writer(Protocol):
+    """Fills one tier in one engine."""
+
+    def add(self, product: TierDocument) -> None: ...
+    def finish(self) -> None: ...
+
+
+def build(shop: Shop, generation: int, *, nested: bool = True, engines: Mapping[str, Indexes] | None = None) -> PartInfo:
+    """Build (again) the part in generations/N/searcher, and the indexes of tiers that have an engine of their own. Raises ConfigurationError
+    for a generation without popularity, RuntimeError when what was read back is not what was written, ElasticError."""
+    engines = engines or {}
+    catalogue, folder = _catalogue(shop, generation)
     part = folder / FOLDER
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     documents = Documents(catalogue, shop.info())
     suggestions = SuggestionBuilder(catalogue.categories, shop.info().language)
-    products = _write_tiers(catalogue, documents, suggestions, part, nested)
+    writers: dict[str, list[Writer]] = {name: [TantivyWriter(part / name, memory_bytes=WRITER_MEMORY_BYTES)] for name in TIERS}
+    for name, made in engines.items():
+        writers[name].append(ElasticWriter(made, generation))
+    products = _write_tiers(catalogue, documents, suggestions, writers, nested)
     entries = suggestions.entries()
     save(entries, part / "suggestions.parquet")
     info = PartInfo(
@@ -117,6 +136,24 @@ def build(shop: Shop, generation: int, *, nested: bool = True) -> PartInfo:
     _verify(part, info)
     info.save(part)
     return info
+
+
+def fill(shop: Shop, generation: int, engines: Mapping[str, Indexes]) -> dict[str, int]:
+    """Copy the tiers of a generation that is built already to the engines that are to serve it; products by tier. Raises as `build`."""
+    catalogue, folder = _catalogue(shop, generation)
+    info = shop.info()
+    writers: dict[str, list[Writer]] = {name: [] for name in TIERS}
+    for name, made in engines.items():
+        writers[name].append(ElasticWriter(made, generation))
+    nested = read_part(folder / FOLDER).nested
+    return _write_tiers(catalogue, Documents(catalogue, info), SuggestionBuilder(catalogue.categories, info.language), writers, nested)
+
+
+def _catalogue(shop: Shop, generation: int) -> tuple[Catalogue, Path]:
+    folder = shop.generations / str(generation)
+    if not (folder / "catalogue.parquet").is_file():
+        raise ConfigurationError(f"generation {generation} of shop {shop.name!r} has no catalogue.parquet; run `aisle build`")
+    return Catalogue(folder), folder
 
 
 def price_edges(price_cents: npt.NDArray[np.int64]) -> list[int]:
@@ -134,20 +171,22 @@ def members(tier: int, nested: bool) -> list[str]:
     return ["high", "medium"] if nested and tier == 0 else [TIERS[tier]]
 
 
-def _write_tiers(catalogue: Catalogue, documents: Documents, suggestions: SuggestionBuilder, part: Path, nested: bool) -> dict[str, int]:
-    writers = {name: TantivyWriter(part / name, memory_bytes=WRITER_MEMORY_BYTES) for name in TIERS}
+def _write_tiers(
+    catalogue: Catalogue, documents: Documents, suggestions: SuggestionBuilder, writers: Mapping[str, Sequence[Writer]], nested: bool
+) -> dict[str, int]:
     products = dict.fromkeys(TIERS, 0)
     said = time.monotonic()
     for done, product in enumerate(catalogue.products(), 1):
         document = documents.document(product)
         for name in members(document.tier, nested):
-            writers[name].add(document)
+            for writer in writers[name]:
+                writer.add(document)
             products[name] += 1
         suggestions.add(product, max(documents.popularity(product.product_no), 1e-6))
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
             log.info("indexed %s of %s products", f"{done:,}", f"{len(catalogue):,}")
-    for writer in writers.values():
+    for writer in chain.from_iterable(writers.values()):
         writer.finish()
     return products
 
@@ -192,15 +231,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("shop_root", type=Path)
     parser.add_argument("generation", type=int)
     parser.add_argument("--disjoint", action="store_true", help="medium does not hold the high tier too")
+    parser.add_argument(
+        "--engines-only", action="store_true", help="the generation is built: copy its tiers to the engines of the settings"
+    )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    started = time.monotonic()
+    started, shop = time.monotonic(), Shop(given.shop_root)
     try:
-        info = build(Shop(given.shop_root), given.generation, nested=not given.disjoint)
-    except (ConfigurationError, OSError) as error:
+        engines = Tiers(load(SearcherSettings, "AISLE_SEARCHER_", os.environ), shop.info()).elastic
+        if given.engines_only:
+            products = fill(shop, given.generation, engines)
+        else:
+            products = build(shop, given.generation, nested=not given.disjoint, engines=engines).products
+        for made in engines.values():
+            made.prune([*Versions(shop.generations).complete(), given.generation])
+    except (ConfigurationError, ElasticError, OSError) as error:
         log.error("searcher: %s", error)
         return 2
-    log.info("searcher: tiers %s, %s suggestions in %.1f s", info.products, info.suggestions, time.monotonic() - started)
+    where = f", {', '.join(engines)} in Elasticsearch too" if engines else ""
+    log.info("searcher: tiers %s%s in %.1f s", products, where, time.monotonic() - started)
     return 0
 
 

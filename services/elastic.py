@@ -7,7 +7,7 @@ index without it does not exist for readers.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from services.breaker import Breaker
 from services.errors import ConfigurationError
+from services.shop import ShopInfo
 from services.text import ANALYZER_VERSION
 from services.timing import current_deadline
 
 JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
 CONNECTIONS = 10
 """Connections kept open to a cluster: at least as many as threads that search."""
-SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S = 10.0, 1.5, 60.0
+SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S, MERGE_LIMIT_S = 10.0, 1.5, 60.0, 600.0
 SHARE = 0.35
 """Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
 BULK_BYTES = 4_000_000
@@ -112,7 +113,7 @@ class Cluster:
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """`_meta` of an index: `shop` is `identity()` of its shop, `documents` how many it holds."""
+    """`_meta` of an index: `shop` is the identity of its shop, `documents` how many it holds."""
 
     shop: str
     documents: int
@@ -148,31 +149,30 @@ class Indexes:
     def count(self, name: str) -> int:
         return int(self.cluster.call("POST", f"/{name}/_count?filter_path=count")["count"])
 
-    def write(
-        self, generation: int, mapping: Mapping[str, Any], documents: Iterable[tuple[int, Mapping[str, Any]]], sort: bool = True
-    ) -> int:
-        """Make the index of a generation from (product_no, fields), replacing what an interrupted build left; returns how many there are.
+    def write(self, generation: int, mapping: Mapping[str, Any], documents: Iterable[tuple[int, Mapping[str, Any]]]) -> int:
+        """Make the index of a generation from (product_no, fields); returns how many there are. Raises ElasticError."""
+        writer = self.writer(generation, mapping)
+        for product_no, fields in documents:
+            writer.add(product_no, fields)
+        return writer.finish()
 
-        Raises ElasticError, also when fewer documents are there than were sent.
-        """
+    def writer(self, generation: int, mapping: Mapping[str, Any]) -> "Writer":
+        """An empty index for a generation, in the place of what an interrupted build left. Raises ElasticError."""
         name = self.name(generation)
         self._remove_own(name)
-        settings: dict[str, Any] = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "-1", "max_result_window": 10_000}
-        if sort:  # ties of a score then come in the order of product_no, as everywhere
-            settings |= {"sort.field": "product_no", "sort.order": "asc"}
-        # BM25 with k1 1.2 and b 0.75 is what Elasticsearch has by default; said here, because the agreement of engines rests on it
-        settings["similarity"] = {"default": {"type": "BM25", "k1": 1.2, "b": 0.75}}
+        settings = {
+            "number_of_shards": 1,
+            "number_of_replicas": 0,
+            "refresh_interval": "-1",
+            "sort.field": "product_no",  # ties of a score come in this order, as everywhere
+            "sort.order": "asc",
+            # what Elasticsearch has by default, said here because the agreement of engines rests on it
+            "similarity": {"default": {"type": "BM25", "k1": 1.2, "b": 0.75}},
+        }
         fields = {"product_no": {"type": "long"}, **mapping}
         mappings = {"dynamic": False, "_source": {"enabled": False}, "properties": fields}
         self.cluster.call("PUT", f"/{name}", {"settings": {"index": settings}, "mappings": mappings})
-        written = sum(self._bulk(name, body) for body in _bulks(documents))
-        self.cluster.call("POST", f"/{name}/_forcemerge?max_num_segments=1&flush=true")
-        self.cluster.call("POST", f"/{name}/_refresh")
-        if (held := self.count(name)) != written:
-            raise ElasticError(f"{self.cluster.url}: {name} holds {held} documents, {written} were written")
-        meta = Meta(shop=self.identity, documents=written, analyzer_version=ANALYZER_VERSION)
-        self.cluster.call("PUT", f"/{name}/_mapping", {"_meta": msgspec.structs.asdict(meta)})
-        return written
+        return Writer(self, name)
 
     def prune(self, kept: Iterable[int], grace_s: float = GRACE_S) -> list[str]:
         """Remove this shop's indexes of generations that are not kept and older than the grace time; returns their names."""
@@ -212,41 +212,58 @@ class Indexes:
         found = next((about["mappings"]["_meta"] for about in answer.values()), None) if isinstance(answer, dict) else None
         return msgspec.convert(found, Meta) if found else None
 
-    def _bulk(self, name: str, body: tuple[int, bytes]) -> int:
-        count, lines = body
-        answer = self.cluster.call("POST", f"/{name}/_bulk?filter_path=errors,items.*.error", lines, headers=NDJSON)
+
+class Writer:
+    """Fills one index by bulk calls; it is complete when `finish` has returned."""
+
+    def __init__(self, indexes: Indexes, name: str) -> None:
+        self._indexes, self._name = indexes, name
+        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[bytes] = []
+        self._size, self._written = 0, 0
+
+    def add(self, product_no: int, fields: Mapping[str, Any]) -> None:
+        # the id is ours, so that a call that is sent again replaces instead of doubling
+        line = b'{"index":{"_id":"%d"}}\n%b\n' % (product_no, self._encode({"product_no": product_no, **fields}))
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > BULK_BYTES:
+            self._flush()
+
+    def finish(self) -> int:
+        """How many documents there are. Raises ElasticError when they are not those that were added."""
+        self._flush()
+        indexes, cluster, name = self._indexes, self._indexes.cluster, self._name
+        cluster.call("POST", f"/{name}/_forcemerge?max_num_segments=1&flush=true", limit_s=MERGE_LIMIT_S)
+        cluster.call("POST", f"/{name}/_refresh")
+        if (held := indexes.count(name)) != self._written:
+            raise ElasticError(f"{cluster.url}: {name} holds {held} documents, {self._written} were written")
+        meta = Meta(shop=indexes.identity, documents=held, analyzer_version=ANALYZER_VERSION)
+        cluster.call("PUT", f"/{name}/_mapping", {"_meta": msgspec.structs.asdict(meta)})
+        return held
+
+    def _flush(self) -> None:
+        if not self._lines:
+            return
+        path = f"/{self._name}/_bulk?filter_path=errors,items.*.error"
+        answer = self._indexes.cluster.call("POST", path, b"".join(self._lines), headers=NDJSON)
         if answer["errors"]:
             failed = next(item["index"]["error"] for item in answer["items"] if item)
-            raise ElasticError(f"{self.cluster.url}: {name} refused a document: {failed.get('type')}: {failed.get('reason')}")
-        return count
+            raise ElasticError(f"{self._indexes.cluster.url}: {self._name} refused a document: {failed.get('type')}: {failed.get('reason')}")
+        self._written += len(self._lines)
+        self._lines, self._size = [], 0
 
 
-def identity(name: str, created_ms: int) -> str:
-    return f"{name}:{created_ms}"
+ADDRESS = "^(https?://.+)?$"
+"""What a setting that names a cluster looks like; empty: the embedded engine."""
 
 
-def indexes(url: str, setting: str, shop: str, what: str, shop_identity: str) -> Indexes:
+def indexes(url: str, setting: str, info: ShopInfo, what: str) -> Indexes:
     """The indexes behind a URL setting. Raises ConfigurationError that names it when it is no URL."""
     try:
-        return Indexes(Cluster(url), shop, what, shop_identity)
+        return Indexes(Cluster(url), info.name, what, info.identity)
     except ElasticError as error:
         raise ConfigurationError(f"{setting}: {error}") from error
-
-
-def _bulks(documents: Iterable[tuple[int, Mapping[str, Any]]]) -> Iterator[tuple[int, bytes]]:
-    """Bodies of bulk calls with how many documents each has."""
-    encode = msgspec.json.Encoder().encode
-    lines, size = [], 0
-    for product_no, fields in documents:
-        # the id is ours, so that a call that is sent again replaces instead of doubling
-        line = b'{"index":{"_id":"%d"}}\n%b\n' % (product_no, encode({"product_no": product_no, **fields}))
-        lines.append(line)
-        size += len(line)
-        if size > BULK_BYTES:
-            yield len(lines), b"".join(lines)
-            lines, size = [], 0
-    if lines:
-        yield len(lines), b"".join(lines)
 
 
 def _reason(body: Any) -> str:

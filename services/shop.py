@@ -23,6 +23,11 @@ class ShopInfo(msgspec.Struct, frozen=True, kw_only=True):
     searchable_attributes: list[str] | None = None
     """Attributes whose values are part of the searched text; None: all of them."""
 
+    @property
+    def identity(self) -> str:
+        """What tells this shop from another of its name, in engines that several may use."""
+        return f"{self.name}:{self.created_ms}"
+
 
 @dataclass(frozen=True, slots=True)
 class Shop:

@@ -4,7 +4,7 @@ What it costs (DESIGN.md section 8): no `_source`, no stored fields, so that no 
 answer has nothing but them and the scores.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -47,7 +47,7 @@ MAPPING: dict[str, dict[str, Any]] = {
     TIER: _KEYWORD,
     PRICE: {"type": "long"},
     CREATED: {"type": "long", **FLAT},
-    POPULARITY: {"type": "float", **FLAT},
+    POPULARITY: {"type": "double", **FLAT},
     _BRAND_NAME: {"type": "keyword", **FLAT},
     _VALUE: {"type": "flattened"},  # one field for any number of attribute names
 }
@@ -173,24 +173,33 @@ def _counted(buckets: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 # ---- writing -------------------------------------------------------------------------------------------------------------------
 
 
-def write(indexes: Indexes, generation: int, documents: Iterable[TierDocument]) -> int:
-    """Make the index of one tier; returns how many products it holds. Raises ElasticError."""
-    return indexes.write(generation, MAPPING, fields(documents))
+class ElasticWriter:
+    """Writes one tier of one generation."""
+
+    def __init__(self, indexes: Indexes, generation: int) -> None:
+        """Raises ElasticError."""
+        self._writer = indexes.writer(generation, MAPPING)
+
+    def add(self, product: TierDocument) -> None:
+        self._writer.add(product.product_no, fields(product))
+
+    def finish(self) -> None:
+        """Raises ElasticError, also when not all products are there."""
+        self._writer.finish()
 
 
-def fields(documents: Iterable[TierDocument]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Products as Elasticsearch holds them; what is empty is left out."""
-    for product in documents:
-        found: dict[str, Any] = {
-            TEXT: product.text,
-            CATEGORY: product.category_ids,
-            PRICE: product.price_cents,
-            CREATED: product.created_ms,
-            POPULARITY: product.popularity,
-            TIER: product.tier,
-            ATTRIBUTE: [keyword(value.name, value.value) for value in product.attributes],
-            _VALUE: {f"a{value.number}": value.value for value in product.attributes},
-        }
-        if product.brand:
-            found |= {BRAND: fold(product.brand), _BRAND_NAME: product.brand}
-        yield product.product_no, found
+def fields(product: TierDocument) -> dict[str, Any]:
+    """A product as Elasticsearch holds it; what is empty is left out."""
+    found: dict[str, Any] = {
+        TEXT: product.text,
+        CATEGORY: product.category_ids,
+        PRICE: product.price_cents,
+        CREATED: product.created_ms,
+        POPULARITY: product.popularity,
+        TIER: product.tier,
+        ATTRIBUTE: [keyword(value.name, value.value) for value in product.attributes],
+        _VALUE: {f"a{value.number}": value.value for value in product.attributes},
+    }
+    if product.brand:
+        found |= {BRAND: fold(product.brand), _BRAND_NAME: product.brand}
+    return found

@@ -24,7 +24,7 @@ from ranker.routes import rank
 from recommender.graph.ladybug import open_graph
 from recommender.profile import BEHAVIOURS, Profile
 from recommender.understanding import load as load_understanding
-from searcher.app import open_tantivy
+from searcher.engines import open_embedded
 from searcher.part import FOLDER
 from searcher.retrieve import open_part, retrieve
 from services.artifacts import Versions
@@ -103,7 +103,7 @@ class Engines:
         folder, manifest = generations.folder(generation), generations.manifest(generation)
         self.generation, self.secret = generation, secret(home)
         self.understanding = load_understanding(folder, manifest)
-        self.part = open_part(folder / FOLDER, open_tantivy(folder / FOLDER), skip_high=True)
+        self.part = open_part(folder / FOLDER, open_embedded(folder / FOLDER), skip_high=True)
         self.model = load_onnx(releases.folder(release), releases.manifest(release))
         index = load_index(folder, manifest)
         self.pair = Pair(generation, index, release, self.model, Binding(index, self.model.vocabulary, self.model.property_vectors))

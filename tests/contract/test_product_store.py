@@ -14,6 +14,7 @@ from planner.products.port import ProductStore, Summary
 from planner.products.sqlite import Row, SqliteProducts, write
 from services.elastic import indexes
 from services.errors import Unavailable
+from services.shop import ShopInfo
 
 PRODUCTS: list[Row] = [(n, f"sku/{n} ü", b'{"title":"T%d"}' % n, b'{"product_id":"sku/%d"}' % n) for n in (0, 3, 4, 70_000)]
 
@@ -32,7 +33,7 @@ def open_cached(tmp_path: Path, ask: Ask) -> ProductStore:
 
 
 def open_elastic(tmp_path: Path, ask: Ask) -> ProductStore:
-    made = indexes(ask("elasticsearch_url"), "AISLE_PLANNER_PRODUCTS_URL", "contract", "products", "me")
+    made = indexes(ask("elasticsearch_url"), "AISLE_PLANNER_PRODUCTS_URL", ShopInfo(name="contract"), "products")
     assert elastic.write(made, 1, iter(PRODUCTS)) == len(PRODUCTS)
     return OwnCluster(made.cluster, made.open(1, "AISLE_PLANNER_PRODUCTS_URL"))
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from searcher.index import elastic
-from searcher.index.elastic import ElasticTier
+from searcher.index.elastic import ElasticTier, ElasticWriter
 from searcher.index.port import AttributeValue, Buckets, TierDocument, TierIndex, TierUnavailable, Values
 from searcher.index.tantivy import TantivyTier, TantivyWriter
 from searcher.query import (
@@ -29,6 +28,7 @@ from searcher.query import (
     Term,
 )
 from services.elastic import indexes
+from services.shop import ShopInfo
 from tests.searcher_tiers import MemoryTier, document
 
 Opened = Callable[[list[TierDocument]], TierIndex]
@@ -42,9 +42,12 @@ def make(engine: str, folder: Path, documents: list[TierDocument], request: pyte
         return MemoryTier("high", documents)
     if engine == "elasticsearch":
         url = request.getfixturevalue("elasticsearch_url")
-        made = indexes(url, "AISLE_SEARCHER_HIGH_URL", f"tier{uuid.uuid4().hex}", "high", "me")
+        made = indexes(url, "AISLE_SEARCHER_HIGH_URL", ShopInfo(name=f"tier{uuid.uuid4().hex}"), "high")
         request.addfinalizer(made.cluster.close)
-        assert elastic.write(made, 1, documents) == len(documents)
+        written = ElasticWriter(made, 1)
+        for each in documents:
+            written.add(each)
+        written.finish()
         return ElasticTier("high", made.cluster, made.open(1, "AISLE_SEARCHER_HIGH_URL"))
     writer = TantivyWriter(folder / "high", memory_bytes=20_000_000)
     for number, each in enumerate(documents):

@@ -9,8 +9,9 @@ import httpx
 import msgspec
 import pytest
 
-from searcher.app import create, open_tantivy
+from searcher.app import create
 from searcher.build import build
+from searcher.engines import open_embedded
 from searcher.index.port import TierIndex
 from searcher.settings import SearcherSettings
 from services.app import Service
@@ -141,7 +142,7 @@ def test_a_wanted_out_of_bounds_is_refused_by_name(home: Path, wanted: int) -> N
 
 
 def faulty(*names: str) -> Callable[[Path], Sequence[TierIndex]]:
-    return lambda folder: [FaultyTier(tier.name, []) if tier.name in names else tier for tier in open_tantivy(folder)]
+    return lambda folder: [FaultyTier(tier.name, []) if tier.name in names else tier for tier in open_embedded(folder)]
 
 
 def test_a_failed_tier_is_named_in_answer_readiness_and_metrics(home: Path) -> None:
