@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datagen import importer, make, report, settings
+from datagen import importer, make, report, settings, shards
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -33,6 +33,22 @@ def world(shop_root: Path, file: Path | None, **knobs: int | None) -> None:
     chosen, started = settings.load(file, **knobs), time.monotonic()
     made = make.world(Shop(shop_root), chosen, say=_say)
     _say(f"world {chosen.hash()} {f'made in {time.monotonic() - started:.1f} s' if made else 'is there already'}: {shop_root}")
+
+
+@main.command("shard")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--settings", "file", type=click.Path(path_type=Path), help="TOML with any of the knobs of docs/world.md")
+@click.option("--seed", type=int)
+@click.option("--products", type=int)
+@click.option("--number", type=click.IntRange(0), default=0, show_default=True, help="which shard, from 0 (JOB_COMPLETION_INDEX, say)")
+@click.option("--of", type=click.IntRange(1), default=1, show_default=True, help="how many shards there are")
+def shard(folder: Path, file: Path | None, number: int, of: int, **knobs: int | None) -> None:
+    """Make one shard of a world's products, in memory that does not grow with it; what is there already stays."""
+    if number >= of:
+        raise click.BadParameter(f"--number {number} is not among 0 to {of - 1}")
+    chosen = settings.load(file, **knobs)
+    made = shards.write(folder, chosen, number, of, say=_say)
+    _say(f"shard {number} of {of} {'made' if made else 'is there already'}: {shards.paths(folder, number)[0]}")
 
 
 @main.command("report")

@@ -1,7 +1,6 @@
 """What shoppers do: they word an intent, read pages from the top, click, put in the cart, buy, turn the page, try other words.
 
-One model for the history and for live load. Position-based examination (Craswell et al., WSDM 2008): a click needs that the product is
-looked at, which depends on its place alone, and attracts, which depends on its utility.
+One model for the history and for live load: `datagen.reading` and `second_attempt` decide in both.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from datagen import truth
-from datagen.truth import sigmoid
-from datagen.wording import NOUN, Wording
+from datagen import reading, truth
+from datagen.draws import Dice
+from datagen.reading import Readings
+from datagen.wording import NOUN, Speaker, Wording
 from datagen.world import World
 from services.contracts import EventKind
 
-TURN, TURN_AFTER_CLICK = 0.35, 0.15
-"""Probability of turning the page when nothing was clicked on it, and when something was (not after a purchase)."""
 RESPELL, REPHRASE, RETRY = 0.7, 0.5, 0.15
 """Probability of a second attempt after a query without a click: of a misspelt one, one in unusual words, any other."""
 MAX_PAGES = 5
@@ -62,7 +60,6 @@ class Shopper:
         """`ts_ms` None: at the end of the history."""
         self._world, self.user, self._rng = world, user, rng
         self.ts_ms = world.settings.end_ms if ts_ms is None else ts_ms
-        self._liking = world.tastes.liking(user, self.ts_ms)
         self._interest = world.tastes.interest(user, self.ts_ms)
         self._query: Query | None = None
         self._next: Query | None = None
@@ -72,6 +69,11 @@ class Shopper:
     @property
     def user_id(self) -> str:
         return self._world.user_id(self.user)
+
+    @property
+    def intent(self) -> int:
+        """What the present query is about; -1 before the first."""
+        return self._query.intent if self._query else -1
 
     def next_query(self) -> Query:
         """The next thing the shopper types: another attempt at what was not found, or something else."""
@@ -96,60 +98,50 @@ class Shopper:
         if not len(rows):
             self._next = self._again()
             return Reading()
-        utility = truth.utility(self._world, self.user, self._query.intent, rows, self.ts_ms, self._liking)
-        clicks = self._clicks(utility.total)
+        worth = truth.utility(self._world, self.user, self._query.intent, rows, self.ts_ms)
+        u, v = self._rng.random((1, len(rows), reading.PER_PLACE)), self._rng.random((1, reading.PER_PAGE))
+        shown, already = np.ones((1, len(rows)), np.bool_), np.array([self._clicked])
+        read = reading.read(self._world.settings, worth.total[None], worth.quality[None], shown, already, u, v)
         named = np.arange(1, len(rows) + 1) if positions is None else np.asarray(positions, np.intp)
-        actions, bought = self._actions(rows, named, utility, clicks)
+        actions = actions_of(read, 0, rows, named)
         self._clicked |= bool(actions)
-        chance = 0.0 if bought or self._pages >= MAX_PAGES else (TURN_AFTER_CLICK if self._clicked else TURN)
-        seconds = (actions[-1].after_s if actions else 2.0) + 4.0 + 8.0 * self._rng.random()
-        turn = bool(self._rng.random() < chance)
+        turn = bool(read.turn[0]) and self._pages < MAX_PAGES
         self._next = None if turn else self._again()
-        return Reading(actions, turn, seconds)
-
-    def _clicks(self, total: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-        looked = truth.examination(self._world.settings.examination, np.arange(1, len(total) + 1))
-        return np.flatnonzero(self._rng.random(len(total)) < looked * truth.attraction(total))
-
-    def _actions(
-        self, rows: npt.NDArray[np.intp], positions: npt.NDArray[np.intp], utility: truth.Utility, clicks: npt.NDArray[np.intp]
-    ) -> tuple[list[Action], bool]:
-        actions: list[Action] = []
-        now_s = 1.0
-        total, quality = utility.total, utility.quality
-        for place in clicks.tolist():
-            now_s += 2.0 + 6.0 * self._rng.random()
-            position, number = int(positions[place]), int(rows[place])
-            actions.append(Action("click", position, number, now_s))
-            now_s += 5.0 + 40.0 * self._rng.random()  # on the product's own page, where its quality shows
-            if self._rng.random() >= _chance(total[place] + quality[place] + truth.CART):
-                continue
-            actions.append(Action("cart", position, number, now_s))
-            if self._rng.random() < _chance(total[place] + quality[place] + truth.PURCHASE):
-                now_s += 20.0 + 60.0 * self._rng.random()
-                actions.append(Action("purchase", position, number, now_s))
-                return actions, True
-        return actions, False
+        return Reading(actions, turn, float(read.seconds[0]))
 
     def _fresh(self) -> Query:
-        intent = self._world.draw_intent(self.user, self._interest, self._rng)
-        wording = self._world.speaker.say(intent, self._rng)
+        u, v = self._rng.random((2, 1))
+        intent = int(self._world.draw_intents([self.user], self._interest[None], u, v)[0])
+        wording = self._world.speaker.say(intent, self._rng, ts_ms=self.ts_ms)
         return Query(wording.text, intent, wording)
 
     def _again(self) -> Query | None:
-        last = self._query
-        if last is None or self._clicked or last.again:
+        if self._query is None or self._clicked:
             return None
-        chance = RESPELL if last.wording.misspelt else REPHRASE if last.wording.form != NOUN else RETRY
-        if self._rng.random() >= chance:
-            return None
-        said = last.wording
-        if said.misspelt:
-            said = Wording(said.right, said.right, said.form, said.phrase)
-        else:
-            said = self._world.speaker.say(last.intent, self._rng, plain=True)
-        return Query(said.text, last.intent, said, again=True) if said.text != last.text else None
+        return second_attempt(self._world.speaker, self._query, self._rng, self.ts_ms)
 
 
-def _chance(log_odds: float) -> float:
-    return float(sigmoid(np.float64(log_odds)))  # type: ignore[arg-type]
+def actions_of(read: Readings, page: int, rows: npt.NDArray[np.intp], positions: npt.NDArray[np.intp]) -> list[Action]:
+    """The behaviours on one of the pages that were read, in the order of time."""
+    actions: list[Action] = []
+    for place in np.flatnonzero(read.clicked[page]).tolist():
+        position, number = int(positions[place]), int(rows[place])
+        actions.append(Action("click", position, number, float(read.clicked_s[page, place])))
+        if read.carted[page, place]:
+            actions.append(Action("cart", position, number, float(read.carted_s[page, place])))
+        if read.bought[page, place]:
+            actions.append(Action("purchase", position, number, float(read.bought_s[page, place])))
+    return actions
+
+
+def second_attempt(speaker: Speaker, last: Query, rng: Dice, ts_ms: int) -> Query | None:
+    """What is typed after a query without a click, if anything: the same spelt right, or in the catalogue's words."""
+    said = last.wording
+    chance = RESPELL if said.misspelt else REPHRASE if said.form != NOUN else RETRY
+    if last.again or rng.random() >= chance:
+        return None
+    if said.misspelt:
+        better = Wording(said.right, said.right, said.form, said.phrase)
+    else:
+        better = speaker.say(last.intent, rng, plain=True, ts_ms=ts_ms)
+    return Query(better.text, last.intent, better, again=True) if better.text != last.text else None

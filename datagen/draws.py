@@ -1,11 +1,13 @@
 """Random numbers without order: each is a function of (seed, stream, id, index), so any shard draws what the whole would have drawn.
 
-`uniform` and `normal` are vectorised hashes (the finaliser of SplitMix64, Steele, Lea and Flood, OOPSLA 2014, applied twice);
-`generator` is a counter-based Philox for what needs a sequence, such as one shopping session.
+`uniform` and `normal` are vectorised hashes (the finaliser of SplitMix64, Steele, Lea and Flood, OOPSLA 2014, applied twice); a
+`Stream` hands them out one by one for what needs a sequence, such as the wording of a query.
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +42,49 @@ def normal(seed: int, stream: str, ids: npt.ArrayLike, index: npt.ArrayLike = 0)
     return np.asarray(radius * np.cos(angle))
 
 
-def generator(seed: int, stream: str, entity: int, number: int = 0) -> np.random.Generator:
-    """A sequence of its own for one thing: an entity's `number`-th session, say."""
-    return np.random.Generator(np.random.Philox(key=[int(key(seed, stream)), entity], counter=[0, 0, number, 0]))
+class Dice(Protocol):
+    """Where single random numbers come from: `Stream`, or a NumPy generator."""
+
+    def random(self) -> float: ...
+
+    def integers(self, low: int, high: int | None = None) -> int: ...
+
+
+class Stream:
+    """The numbers of one (seed, stream, id) in order; cheaper to make and to ask than a NumPy generator."""
+
+    __slots__ = ("_at", "_block", "_drawn", "_more")
+
+    def __init__(self, more: Callable[[int], list[float]], drawn: list[float] | None = None) -> None:
+        """`more(b)` gives the b-th block of uniform numbers; `drawn` is block 0 when it is at hand."""
+        self._more, self._block, self._at = more, 0, 0
+        self._drawn = more(0) if drawn is None else drawn
+
+    def random(self) -> float:
+        if self._at == len(self._drawn):
+            self._block, self._at = self._block + 1, 0
+            self._drawn = self._more(self._block)
+        self._at += 1
+        return self._drawn[self._at - 1]
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        """From low to high - 1; from 0 to low - 1 when `high` is not given."""
+        first, count = (0, low) if high is None else (low, high - low)
+        return first + int(self.random() * count)
+
+
+BLOCK = 24
+"""Numbers that a stream draws at once: most queries are said with fewer."""
+
+
+def streams(seed: int, name: str, ids: npt.NDArray[np.uint64]) -> list[Stream]:
+    """One stream for each id."""
+    blocks = uniform(seed, name, ids[:, None], np.arange(BLOCK)).tolist()
+    return [Stream(_further(seed, name, i), block) for i, block in zip(ids.tolist(), blocks, strict=True)]
+
+
+def _further(seed: int, name: str, id_: int) -> Callable[[int], list[float]]:
+    return lambda block: uniform(seed, name, np.uint64(id_), np.arange(block * BLOCK, (block + 1) * BLOCK)).tolist()
 
 
 def choose(cumulative: Floats, u: Floats) -> npt.NDArray[np.intp]:

@@ -1,70 +1,99 @@
-"""Making a world: catalogue, users, intents, history, written to the shop's folder and swapped in when all of it is there."""
+"""Making a world: catalogue, users, intents, history, written beside the shop's world and swapped in when all of it is there.
 
+Every step leaves files that are complete or absent in `.making`; a run that was killed goes on with the first one that is missing.
+"""
+
+import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from datagen import history, intents, products, staging, users
-from datagen.copywriting import SEARCHABLE, Copywriter
+from datagen import history, intents, shards, staging, users
+from datagen.copywriting import SEARCHABLE
+from datagen.history import HISTORY
 from datagen.policy import Policy
-from datagen.products import Products, product_id
-from datagen.progress import Progress, Say, silent
+from datagen.progress import Say, silent, working
+from datagen.sessions import Chronicler
 from datagen.settings import WorldSettings, to_toml
 from datagen.users import Users
 from datagen.words import Vocabulary, vocabulary
 from datagen.world import INTENTS_FILE, PRODUCTS_FILE, QUERIES_FILE, SETTINGS_FILE, USERS_FILE, World, open_folder
 from services import forward
-from services.catalogue import CATALOGUE_SCHEMA, CATEGORIES_SCHEMA, Catalogue
+from services.catalogue import CATEGORIES_SCHEMA, Catalogue
 from services.errors import ConfigurationError
+from services.features import FEATURE_SCHEMA
 from services.shop import Shop, ShopInfo
 
-SHARD = 25_000
-"""Products or users made at a time: bounds the memory, changes nothing else."""
-DAYS_PER_FILE = 10
-HISTORY, WORK = "history", "work"
+PRODUCTS_A_SHARD = 25_000
+USERS_AT_A_TIME = 10_000
+MAKING, WORK = ".making", "work"
 HASH_FILE = "hash"
 
 
 def world(shop: Shop, settings: WorldSettings, *, say: Say = silent, processes: int = 2) -> bool:
     """Make the world of these settings in a shop; False when it is there already.
 
-    Raises ConfigurationError for a shop that is an import or another world. A kill leaves nothing that a reader takes for a world:
-    the next run starts again.
+    Raises ConfigurationError for a shop that is an import or another world, or whose history has features of another version. What a
+    killed run left is taken over when it is of the same world.
     """
     if _is_there(shop, settings):
         return False
-    shop.root.mkdir(parents=True, exist_ok=True)
-    staging.sweep(shop)
-    folder = shop.root / f".world.{os.getpid()}"
-    folder.mkdir()
-    words = vocabulary()
-    catalogue, items = _catalogue(settings, words, say)
-    ids = _ids(shop, catalogue)
-    made = World(settings, words, items, _users(settings, say), intents.make(settings, items))
-    _write_truth(folder, made)
-    _write_history(folder, made, catalogue, _info(shop, settings), say, processes)
-    shop.write_info(_info(shop, settings))
-    staging.stage(shop, ids, catalogue, categories_table(words))
-    (folder / HASH_FILE).write_text(settings.hash() + "\n")
-    staging.replace_folder(folder, shop.world)
+    with staging.alone(shop):
+        staging.sweep(shop)
+        folder = _making(shop, settings)
+        catalogue, made = _world(folder, settings, say, processes)
+        ids = _ids(shop, catalogue)
+        _index(folder / WORK, catalogue, made.words, _info(shop, settings), say)
+        history.write(open_chronicler, folder, made, say, processes)
+        history.gather_queries(folder, folder / QUERIES_FILE)
+        shop.write_info(_info(shop, settings))
+        staging.stage(shop, ids, catalogue, categories_table(made.words))
+        for name in (WORK, shards.CATALOGUE, shards.TRUTH, history.ASKED):
+            shutil.rmtree(folder / name)
+        (folder / history.COUNTS).unlink()
+        staging.replace_folder(folder, shop.world)
     return True
+
+
+def identity(settings: WorldSettings) -> str:
+    """What a made world is known by: its settings, and the version of the features in its history."""
+    return f"{settings.hash()} features {FEATURE_SCHEMA}"
 
 
 def _is_there(shop: Shop, settings: WorldSettings) -> bool:
     marker = shop.world / HASH_FILE
     if marker.is_file():
-        if (found := marker.read_text().strip()) == settings.hash():
+        if (found := marker.read_text().strip()) == identity(settings):
             return True
+        if found.split()[:1] == [settings.hash()]:
+            raise ConfigurationError(
+                f"the history of shop {shop.name!r} has features of another version, which training cannot use: remove {shop.root} "
+                "and make it again, or use another shop"
+            )
         raise ConfigurationError(
-            f"shop {shop.name!r} is world {found}, the settings are of world {settings.hash()}; remove {shop.root} or use another shop"
+            f"shop {shop.name!r} is world {found.split()[0]}, the settings are of world {settings.hash()}; remove {shop.root} or use another shop"
         )
     if shop.info_file.is_file() and not shop.world.exists() and (shop.root / "import-report.json").exists():
         raise ConfigurationError(f"shop {shop.name!r} is an imported catalogue; make the world in another shop")
     return False
+
+
+def _making(shop: Shop, settings: WorldSettings) -> Path:
+    """The folder in which this world is being made; one of another world is removed."""
+    folder = shop.root / MAKING
+    marker = folder / HASH_FILE
+    if folder.exists() and not (marker.is_file() and marker.read_text().strip() == identity(settings)):
+        shutil.rmtree(folder)
+    if not folder.exists():
+        new = folder.with_name(f"{MAKING}.{os.getpid()}")
+        new.mkdir()
+        (new / HASH_FILE).write_text(identity(settings) + "\n")
+        os.replace(new, folder)
+    return folder
 
 
 def _info(shop: Shop, settings: WorldSettings) -> ShopInfo:
@@ -78,79 +107,38 @@ def _ids(shop: Shop, catalogue: pa.Table) -> pa.Table:
     return ids
 
 
-def _users(settings: WorldSettings, say: Say) -> Users:
-    progress = Progress(say, "users made", settings.users)
-    tables = []
-    for ids in shards(settings.users):
-        tables.append(users.make(settings, np.arange(ids.start, ids.stop)).table())
-        progress.at(ids.stop)
-    progress.done(settings.users)
-    return Users.from_table(pa.concat_tables(tables).combine_chunks())
+# ---- catalogue, users, intents -------------------------------------------------------------------------------------------------
 
 
-def _write_truth(folder: Path, made: World) -> None:
-    (folder / SETTINGS_FILE).write_text(to_toml(made.settings), encoding="utf-8")
-    for name, table in ((PRODUCTS_FILE, made.items.table()), (USERS_FILE, made.users.table()), (INTENTS_FILE, made.intents.table())):
+def _world(folder: Path, settings: WorldSettings, say: Say, processes: int) -> tuple[pa.Table, World]:
+    """Everything but the history; the truth's files are written."""
+    of = -(-settings.products // PRODUCTS_A_SHARD)
+    with working(say, f"{settings.products:,} products") as tell:
+        _shards(folder, settings, of, processes, tell)
+        catalogue, items = shards.read(folder, of)
+    with working(say, f"{settings.users:,} users"):
+        tables = [users.make(settings, np.arange(i.start, i.stop)).table() for i in shards.slices(range(settings.users), USERS_AT_A_TIME)]
+        people = Users.from_table(pa.concat_tables(tables).combine_chunks())
+    made = World(settings, vocabulary(), items, people, intents.make(settings, items))
+    (folder / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
+    for name, table in ((PRODUCTS_FILE, made.items.table()), (USERS_FILE, people.table()), (INTENTS_FILE, made.intents.table())):
         staging.write_table(folder / name, table)
+    return catalogue, made
 
 
-# ---- history -------------------------------------------------------------------------------------------------------------------
+def _shards(folder: Path, settings: WorldSettings, of: int, processes: int, tell: Say) -> None:
+    make = partial(_shard, folder, settings, of)
+    if processes == 1 or of == 1:
+        for number in range(of):
+            make(number)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(processes, of)) as pool:
+        for done, _ in enumerate(pool.imap_unordered(make, range(of)), 1):
+            tell(f"{done} of {of} shards")
 
 
-def _write_history(folder: Path, made: World, catalogue: pa.Table, info: ShopInfo, say: Say, processes: int) -> None:
-    """`history/00000.parquet` and on, DAYS_PER_FILE days each, and the truth about the queries beside it."""
-    work = folder / WORK
-    work.mkdir()
-    staging.write_table(work / "catalogue.parquet", catalogue)
-    staging.write_table(work / "categories.parquet", categories_table(made.words))
-    say("indexing the products for the logging policy")
-    (work / "index").mkdir()
-    forward.save(forward.build(Catalogue(work), info), work / "index")
-    (folder / HISTORY).mkdir()
-    records: list[pa.Table] = []
-    queries: list[pa.Table] = []
-    for number, (day, asked) in enumerate(history.days(open_chronicler, folder, made, say, processes), 1):
-        records.append(day)
-        queries.append(asked)
-        if number % DAYS_PER_FILE == 0 or number == made.settings.days:
-            staging.write_table(folder / HISTORY / f"{(number - 1) // DAYS_PER_FILE:05d}.parquet", pa.concat_tables(records))
-            records.clear()
-    staging.write_table(folder / QUERIES_FILE, pa.concat_tables(queries))
-    shutil.rmtree(work)
-
-
-def open_chronicler(folder: Path) -> history.Chronicler:
-    """What a process needs to write days, from the files of a world in the making."""
-    made = open_folder(folder)
-    return history.Chronicler(made, Policy(forward.load(folder / WORK / "index"), made.settings.popularity_weight))
-
-
-# ---- catalogue -----------------------------------------------------------------------------------------------------------------
-
-
-def shards(total: int, shard: int = SHARD) -> Iterator[range]:
-    for first in range(0, total, shard):
-        yield range(first, min(first + shard, total))
-
-
-def catalogue_shard(settings: WorldSettings, words: Vocabulary, ids: range) -> tuple[pa.Table, Products]:
-    """Rows of the catalogue table, and the columns they were written from."""
-    items = products.make(settings, words, np.arange(ids.start, ids.stop))
-    writer = Copywriter(settings, words, items, ids.start)
-    written = [writer.write(row) for row in range(len(items))]
-    columns = {
-        "product_no": np.arange(ids.start, ids.stop, dtype=np.uint32),
-        "product_id": [product_id(i) for i in ids],
-        "title": [title for title, _, _ in written],
-        "brand": [writer.brand(row) for row in range(len(items))],
-        "category_id": items.category + np.int32(words.category_id(0)),
-        "description": [description for _, description, _ in written],
-        "price_cents": items.price_cents,
-        "image_link": [f"https://images.example/{product_id(i)}.jpg" for i in ids],
-        "created_ms": items.created_ms,
-        "attributes": [list(attributes.items()) for _, _, attributes in written],
-    }
-    return pa.table({name: pa.array(columns[name], CATALOGUE_SCHEMA.field(name).type) for name in CATALOGUE_SCHEMA.names}), items
+def _shard(folder: Path, settings: WorldSettings, of: int, number: int) -> None:
+    shards.write(folder, settings, number, of)
 
 
 def categories_table(words: Vocabulary) -> pa.Table:
@@ -159,13 +147,26 @@ def categories_table(words: Vocabulary) -> pa.Table:
     return pa.Table.from_pylist([*departments, *leaves], schema=CATEGORIES_SCHEMA)
 
 
-def _catalogue(settings: WorldSettings, words: Vocabulary, say: Say) -> tuple[pa.Table, Products]:
-    progress = Progress(say, "products made", settings.products)
-    tables, parts = [], []
-    for ids in shards(settings.products):
-        table, items = catalogue_shard(settings, words, ids)
-        tables.append(table)
-        parts.append(items.table())
-        progress.at(ids.stop)
-    progress.done(settings.products)
-    return pa.concat_tables(tables).combine_chunks(), Products.from_table(pa.concat_tables(parts).combine_chunks())
+# ---- the logging policy --------------------------------------------------------------------------------------------------------
+
+
+def _index(work: Path, catalogue: pa.Table, words: Vocabulary, info: ShopInfo, say: Say) -> None:
+    """`work/index`: the forward index that the logging policy searches."""
+    if (work / "index").exists():
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "index.new").mkdir(parents=True)
+    with working(say, "indexing the products for the logging policy"):
+        staging.write_table(work / "catalogue.parquet", catalogue)
+        staging.write_table(work / "categories.parquet", categories_table(words))
+        forward.save(forward.build(Catalogue(work), info), work / "index.new")
+    os.replace(work / "index.new", work / "index")
+
+
+def open_chronicler(folder: Path) -> Chronicler:
+    """What a process needs to write days, from the files of a world in the making."""
+    made = open_folder(folder)
+    return Chronicler(made, Policy(forward.load(folder / WORK / "index"), made.settings.popularity_weight))
+
+
+__all__ = ["HISTORY", "categories_table", "identity", "open_chronicler", "world"]

@@ -4,32 +4,47 @@ It knows what a shop knows: catalogue and its own log up to the evening before. 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from services.catalogue import TIERS
+from services import popularity
 from services.contracts import CANDIDATES, Candidates, Term
 from services.features import ITEM_FEATURES, USER_FEATURES, item_features
-from services.forward import Floats, ForwardIndex, GlobalBm25, with_popularity
+from services.forward import Floats, ForwardIndex, GlobalBm25, Rows, with_popularity
 from services.text import query_terms
 
 Counts = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.uint32]
 
 COUNTED = ("impressions", "clicks", "carts", "purchases")
-GAINS = np.array([0.0, 1.0, 2.0, 4.0])
-PRIOR = 20.0
-"""Impressions that the mean of all products is worth against a product's own."""
-TIER_SHARES = (0.15, 0.5)
+REMEMBERED = 60_000
+"""Queries whose candidates are kept from day to day (2 kB each)."""
+AHEAD = 20
+"""Products of a list whose features are made at once: two pages, and the shuffled ones."""
+_LOW = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """The answer to a query on one day: products in the order shown, with the features of each as served."""
+class Found:
+    """What a query finds, whatever the day: the best candidates of the whole catalogue."""
 
     terms: list[Term]
-    product_no: npt.NDArray[np.uint32]
-    features: Floats  # [n, len(FEATURES)]
+    product_no: Numbers
+    scores: Floats
+    strict: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Ranking:
+    """The answer to a query on one day: products in the order shown; `walk` is the place of each in the order in which tiers found them."""
+
+    terms: list[Term]
+    product_no: Numbers
+    walk: Rows
+    candidates: Candidates
+    known: Floats  # features of the first AHEAD
 
 
 def terms_of(query: str) -> list[Term]:
@@ -37,16 +52,16 @@ def terms_of(query: str) -> list[Term]:
     return [Term(t.text, [list(t.parts)] if t.parts else []) for t in query_terms(query, "en")]
 
 
-def popularity(counts: Counts, category: npt.NDArray[np.int32]) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """float32[n, 5] (counts and score) and tier uint8[n] from counts float64[n, 4]: gains per impression, shrunk to the category's mean."""
-    gained, shown = counts @ GAINS, counts[:, 0]
-    overall = gained.sum() / max(shown.sum(), 1.0)
-    groups, group = np.unique(category, return_inverse=True)
-    mean = (np.bincount(group, gained, len(groups)) + PRIOR * overall) / (np.bincount(group, shown, len(groups)) + PRIOR)
-    score = (gained + PRIOR * mean[group]) / (shown + PRIOR) * (shown + 1.0)
-    places = np.argsort(np.argsort(-score, kind="stable"), kind="stable") / max(len(score), 1)
-    tier = np.searchsorted(TIER_SHARES, places, side="right").astype(np.uint8)
-    return np.column_stack([counts, score]).astype(np.float32), np.minimum(tier, len(TIERS) - 1).astype(np.uint8)
+def popularity_of(index: ForwardIndex, counts: Counts, listed: npt.NDArray[np.bool_], now_ms: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """float32[n, 5] (counts and score) and tier uint8[n]: as `offline` makes them, every impression counted as seen. Products that are not
+    yet listed have a score of 0 and the last tier, and take nobody's place."""
+    rows = np.flatnonzero(listed)
+    shown, *behaviours = counts[rows].T
+    score = np.zeros(len(counts))
+    score[rows] = popularity.scores(popularity.Counts(shown, shown, *behaviours), index.category_id[rows])
+    tier = np.full(len(counts), _LOW, np.uint8)
+    tier[rows] = popularity.tiers(score[rows], index.created_ms[rows], now_ms)
+    return np.column_stack([counts, score]).astype(np.float32), tier
 
 
 class Policy:
@@ -54,36 +69,52 @@ class Policy:
 
     def __init__(self, index: ForwardIndex, popularity_weight: float) -> None:
         self._base, self._bm25, self._weight = index, GlobalBm25(index), popularity_weight
-        self._cache: dict[str, Ranking] = {}
+        self.find = lru_cache(REMEMBERED)(self._find)
+        self._today: dict[str, Ranking] = {}
         self.begin_day(np.zeros((index.size, len(COUNTED))), 0)
 
     def begin_day(self, counts: Counts, now_ms: int) -> None:
         """Popularity as of this morning; products that are created later are not found."""
-        columns, tier = popularity(counts, self._base.category_id)
+        self._listed = self._base.present & (self._base.created_ms <= now_ms)
+        columns, tier = popularity_of(self._base, counts, self._listed, now_ms)
         self._index = with_popularity(self._base, columns, tier)
         self._boost = self._weight * np.log1p(counts[:, 1])
-        self._listed = self._base.present & (self._base.created_ms <= now_ms)
         self._now_ms = now_ms
-        self._cache.clear()
+        self._today.clear()
 
     def rank(self, query: str) -> Ranking:
         """At most CANDIDATES products. The caller must not change what it gets."""
-        if query not in self._cache:
-            self._cache[query] = self._rank(terms_of(query))
-        return self._cache[query]
+        if (known := self._today.get(query)) is None:
+            known = self._today[query] = self._rank(self.find(query))
+        return known
 
-    def _rank(self, terms: list[Term]) -> Ranking:
-        numbers, scores = self._bm25.search(terms, CANDIDATES, mask=self._listed)
-        strict, tier = self._strict(terms, numbers), self._index.tier[numbers]
+    def features(self, ranking: Ranking, places: Rows) -> Floats:
+        """float32[n, len(FEATURES)] of the products at these places of a list, as served."""
+        if not len(places) or places.max() < len(ranking.known):
+            return ranking.known[places]
+        return self._features(ranking.terms, ranking.candidates, ranking.walk[places])
+
+    def _find(self, query: str) -> Found:
+        terms = terms_of(query)
+        numbers, scores = self._bm25.search(terms, CANDIDATES)
+        return Found(terms, numbers, scores, self._strict(terms, numbers))
+
+    def _rank(self, found: Found) -> Ranking:
+        listed = np.flatnonzero(self._listed[found.product_no])
+        numbers, scores, strict = found.product_no[listed], found.scores[listed], found.strict[listed]
+        tier = self._index.tier[numbers]
         walked = np.lexsort((numbers, -scores, tier, ~strict))  # the order in which a tier walk would find them
         numbers, scores, strict, tier = numbers[walked], scores[walked], strict[walked], tier[walked]
         candidates = Candidates(numbers.tobytes(), scores.tobytes(), tier.tobytes(), strict.astype(np.uint8).tobytes())
-        features = np.zeros((len(numbers), len(ITEM_FEATURES) + len(USER_FEATURES)), np.float32)
-        features[:, : len(ITEM_FEATURES)] = item_features(self._index, terms, [], candidates, self._now_ms)
         shown = np.argsort(-(scores + self._boost[numbers]), kind="stable")
-        return Ranking(terms, numbers[shown], features[shown])
+        return Ranking(found.terms, numbers[shown], shown, candidates, self._features(found.terms, candidates, shown[:AHEAD]))
 
-    def _strict(self, terms: list[Term], numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    def _features(self, terms: list[Term], candidates: Candidates, places: Rows) -> Floats:
+        features = np.zeros((len(places), len(ITEM_FEATURES) + len(USER_FEATURES)), np.float32)
+        item_features(self._index, terms, [], candidates, self._now_ms, out=features[:, : len(ITEM_FEATURES)], only=places)
+        return features
+
+    def _strict(self, terms: list[Term], numbers: Numbers) -> npt.NDArray[np.bool_]:
         strict = np.ones(len(numbers), np.bool_)
         for term in terms:
             found = self._has(term.text, numbers)
@@ -92,7 +123,7 @@ class Policy:
             strict &= found
         return strict
 
-    def _has(self, term: str, numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    def _has(self, term: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
         if (posting := self._bm25.posting(term)) is None:
             return np.zeros(len(numbers), np.bool_)
         documents = posting[0]

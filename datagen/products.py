@@ -216,4 +216,4 @@ def _created(settings: WorldSettings, u: Floats, v: Floats) -> npt.NDArray[np.in
 
 def _appeal(settings: WorldSettings, quality: Floats, u: Floats) -> Floats:
     """Log popularity: an exponential variable times s gives the rank law r^-s; a little of it is quality, so popularity misleads."""
-    return settings.appeal_exponent * (-np.log1p(-u) - 1.0) + 0.2 * quality
+    return settings.appeal_exponent * (-np.log1p(-u) - 1.0) + settings.appeal_quality * quality

@@ -1,7 +1,9 @@
 """Progress of a long command: one line at least every two seconds, through whatever function prints lines."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 Say = Callable[[str], None]
 
@@ -10,6 +12,28 @@ INTERVAL_S = 2.0
 
 def silent(line: str) -> None:
     """A `Say` that says nothing (tests, library use)."""
+
+
+@contextmanager
+def working(say: Say, what: str, interval_s: float = INTERVAL_S) -> Iterator[Callable[[str], None]]:
+    """Says `<what>` at the start and every two seconds, with the time it took and what was last given to the function that it yields."""
+    done, detail, started = threading.Event(), [""], time.monotonic()
+
+    def line() -> str:
+        return f"{what}{': ' if detail[0] else ''}{detail[0]} ({time.monotonic() - started:.1f} s)"
+
+    def tell() -> None:
+        while not done.wait(interval_s):
+            say(line())
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield lambda text: detail.__setitem__(0, text)
+    finally:
+        done.set()
+        teller.join()
+    say(line())
 
 
 class Progress:

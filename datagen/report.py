@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from datagen import truth
-from datagen.make import HISTORY
+from datagen.history import HISTORY
 from datagen.world import QUERIES_FILE, World, open_world
 from services.contracts import EventRecord, PageRecord
 from services.features import BM25, POPULARITY_SCORE

@@ -4,14 +4,14 @@ import hashlib
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from services.errors import ConfigurationError
 
-FORMAT = "world-1"
+FORMAT = "world-2"
 """Changes whenever the same settings would give another world."""
 
 DAY_MS = 86_400_000
@@ -41,13 +41,27 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     appeal_exponent: Annotated[
         float, knob("s of the popularity law: product of rank r is wanted like r^-s", "", "sales in catalogues: 0.7 to 1.0", ge=0, le=2)
     ] = 0.8
+    appeal_quality: Annotated[
+        float,
+        knob(
+            "how much log popularity follows quality",
+            "log",
+            "0.2 against 0.8: popularity says little of quality, so it misleads",
+            ge=0,
+            le=2,
+        ),
+    ] = 0.2
     intent_exponent: Annotated[float, knob("s of the law of intents", "", "query logs are close to Zipf: 0.8 to 1.0", ge=0, le=2)] = 0.85
     intents: Annotated[
         float, knob("intents per product", "1/product", "head intents repeat, the tail is asked once or twice", gt=0, le=10)
     ] = 0.4
 
     preference_strength: Annotated[
-        float, knob("factor on all that depends on the user", "", "1: a third of explained utility", ge=0, le=4)
+        float, knob("factor on all that depends on the user", "", "1: a third of explained utility on a page", ge=0, le=4)
+    ] = 1.0
+    hidden_strength: Annotated[
+        float,
+        knob("factor on what no feature can see", "", "1: a fifth on top of what is explained, so nobody can be perfect", ge=0, le=4),
     ] = 1.0
     groups: Annotated[
         int, knob("groups of users with a taste in common", "groups", "more than a model sees at once, few enough to learn", ge=1, le=1000)
@@ -58,6 +72,10 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trend: Annotated[
         float, knob("standard deviation of a category's change of demand", "log", "0.3: some categories gain or lose a third", ge=0, le=2)
     ] = 0.3
+    new_words: Annotated[
+        float,
+        knob("share of shoppers' own words that come into use during the history", "", "fashion and technology rename things", ge=0, le=1),
+    ] = 0.1
     cold_users: Annotated[float, knob("share of users who are never in the history", "", "every shop has first visits", ge=0, le=1)] = 0.05
     late_users: Annotated[
         float, knob("share of users who come during the history", "", "a third of the customers of two months are new", ge=0, le=1)
@@ -79,6 +97,28 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[float, float, float, float], knob("shares of intents with 0, 1, 2, 3 constraints", "", "a noun and at most two words, mostly")
     ] = (0.35, 0.35, 0.22, 0.08)
 
+    click_model: Annotated[
+        Literal["position", "cascade", "trust"],
+        knob(
+            "how a page is read: docs/world.md, Behaviour", "", "position: what click studies compare with; changes the log, not the truth"
+        ),
+    ] = "position"
+    continuation: Annotated[
+        float, knob("cascade: probability to look at the next product", "", "0.85: the tenth is looked at by a quarter", ge=0, le=1)
+    ] = 0.85
+    satisfaction: Annotated[
+        float, knob("cascade: probability to be done after a click", "", "0.4: half of those who click look at more", ge=0, le=1)
+    ] = 0.4
+    trust_bias: Annotated[
+        float,
+        knob(
+            "trust: probability of a click at the first place on what does not attract",
+            "",
+            "0.1, falling as 1/n: as in Agarwal et al.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.1
     examination: Annotated[float, knob("eta: the n-th position is looked at with n^-eta", "", "0.5 to 1 in click studies", ge=0, le=3)] = (
         0.6
     )
@@ -155,7 +195,7 @@ def describe() -> list[dict[str, str]]:
     for field in msgspec.structs.fields(WorldSettings):
         meta: Meta = hints[field.name].__metadata__[0]
         low = meta.ge if meta.ge is not None else meta.gt
-        span = f"{low} to {meta.le}" if meta.le is not None else ""
+        span = f"{low} to {meta.le}" if meta.le is not None else _choices(hints[field.name])
         extra = meta.extra or {}
         rows.append(
             {
@@ -168,3 +208,8 @@ def describe() -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _choices(hint: Any) -> str:
+    """The values of a Literal; "" for other types."""
+    return ", ".join(value for value in get_args(get_args(hint)[0]) if isinstance(value, str))

@@ -1,8 +1,10 @@
 """What a maker of catalogues leaves for `offline.build`: ids first (append-only), then the staged tables, swapped as one folder."""
 
+import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ from services.errors import ConfigurationError
 from services.shop import Shop
 
 STAGED = "staged"
+LOCK = ".lock"
 _LEFTOVERS = (f".{STAGED}.*", ".world.*", ".old.*")
 
 
@@ -64,6 +67,30 @@ def write_table(path: Path, table: pa.Table) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A Parquet file that is written piece by piece; complete or absent."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            yield writer
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@contextmanager
+def alone(shop: Shop) -> Iterator[None]:
+    """One maker works on a shop at a time. Raises ConfigurationError when another does; a killed one's claim ends with it."""
+    shop.root.mkdir(parents=True, exist_ok=True)
+    with open(shop.root / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"another process makes the world of shop {shop.name!r}; wait until it is done") from None
+        yield
 
 
 def _read_ids(path: Path) -> pa.Table:

@@ -1,6 +1,9 @@
 """How people misspell: slips of the fingers, sounds, doubled, missing, swapped letters, words split and joined. Not the edit rules of a corrector."""
 
-import numpy as np
+from bisect import bisect_right
+from itertools import accumulate
+
+from datagen.draws import Dice
 
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SOUNDS = (
@@ -10,11 +13,12 @@ _SOUNDS = (
 SLIP, SOUND, DOUBLED, MISSING, SWAPPED, SPLIT, JOINED = range(7)
 SHARES = (0.2, 0.2, 0.12, 0.2, 0.16, 0.06, 0.06)
 """Shares of the kinds, in the order of their names."""
+_CUMULATIVE = list(accumulate(SHARES))
 SHORTEST = 4
 """Shorter words and words with digits are spelt right."""
 
 
-def misspell(text: str, rng: np.random.Generator, known: frozenset[str] = frozenset()) -> str:
+def misspell(text: str, rng: Dice, known: frozenset[str] = frozenset()) -> str:
     """The text with one thing wrong; unchanged when it has no word that could be. A misspelling is never one of the `known` words."""
     words = text.split(" ")
     places = [i for i, word in enumerate(words) if len(word) >= SHORTEST and word.isalpha() and word.isascii()]
@@ -22,7 +26,7 @@ def misspell(text: str, rng: np.random.Generator, known: frozenset[str] = frozen
         return text
     for _ in range(8):  # most attempts give a word that differs; some words have no sound to mistake
         at = places[int(rng.integers(len(places)))]
-        kind = int(np.searchsorted(np.cumsum(SHARES), rng.random()))
+        kind = min(bisect_right(_CUMULATIVE, rng.random()), JOINED)
         if kind == JOINED and len(words) > 1:
             at = min(at, len(words) - 2)
             return " ".join([*words[:at], words[at] + words[at + 1], *words[at + 2 :]])
@@ -32,7 +36,7 @@ def misspell(text: str, rng: np.random.Generator, known: frozenset[str] = frozen
     return text
 
 
-def _wrong(word: str, kind: int, rng: np.random.Generator) -> str:
+def _wrong(word: str, kind: int, rng: Dice) -> str:
     at = int(rng.integers(1, len(word)))  # the first letter is seldom wrong
     if kind == SLIP:
         return word[:at] + _neighbour(word[at], rng) + word[at + 1 :]
@@ -55,7 +59,7 @@ def _wrong(word: str, kind: int, rng: np.random.Generator) -> str:
     return word
 
 
-def _neighbour(letter: str, rng: np.random.Generator) -> str:
+def _neighbour(letter: str, rng: Dice) -> str:
     for row in _KEYBOARD:
         if (place := row.find(letter)) >= 0:
             near = row[max(0, place - 1) : place] + row[place + 1 : place + 2]

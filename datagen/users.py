@@ -109,33 +109,49 @@ class Tastes:
         self._sizes = {"brand": len(words.brands), "color": len(words.colors), "style": len(words.styles)}
         self._vectors = {name: _directions(settings.seed, name, size) for name, size in self._sizes.items()}
         self._departments = np.array([leaf.department for leaf in words.leaves])
+        self._count = len(words.departments)
         self._feminine = np.array([_lean(leaf.audience) for leaf in words.leaves])
         self._for_kids = np.array([KIDS in leaf.audience for leaf in words.leaves])
         self._leaf_weight = np.log([leaf.weight for leaf in words.leaves])
 
     def liking(self, user: int, ts_ms: int) -> Liking:
-        """Likings of a user at a time; a taste turns by `drift` radians in the course of the history, and on after it."""
-        angle = self._settings.drift * (ts_ms - self._settings.start_ms) / (self._settings.days * DAY_MS)
+        """Likings of one user at a time, of every code."""
+        parts = {name: self.of(name, user, np.arange(size), ts_ms) for name, size in self._sizes.items()}
+        return Liking(**parts, price=self.price(user, np.arange(PRICE_LEVELS)))
+
+    def of(self, name: str, users: npt.ArrayLike, codes: npt.ArrayLike, ts_ms: npt.ArrayLike) -> Floats:
+        """float64 per (user, code, time), which broadcast: how much users like a brand, colour or style; 0 for code -1.
+
+        A taste turns by `drift` radians in the course of the history, and on after it.
+        """
+        user, code = np.asarray(users, np.intp), np.asarray(codes, np.intp)
+        angle = (self._settings.drift * (np.asarray(ts_ms, np.float64) - self._settings.start_ms) / (self._settings.days * DAY_MS))[
+            ..., None
+        ]
         taste = np.cos(angle) * self._users.taste[user] + np.sin(angle) * self._users.towards[user]
-        parts = {name: self._liking(name, user, taste) for name in self._sizes}
-        distance = (np.arange(PRICE_LEVELS) - self._users.price_target[user]) / 1.5
-        return Liking(**parts, price=(1.1 - distance**2).clip(-2.5, None))
+        known = np.maximum(code, 0)
+        shared = np.einsum("...f,...f->...", self._vectors[name][known], taste)
+        own = draws.normal(self._settings.seed, f"user/{name}", user, known)
+        return np.asarray(np.where(code >= 0, SHARED * shared + IDIOSYNCRATIC * own, 0.0))
 
-    def _liking(self, name: str, user: int, taste: Floats) -> Floats:
-        own = draws.normal(self._settings.seed, f"user/{name}", user, np.arange(self._sizes[name]))
-        return SHARED * (self._vectors[name] @ taste) + IDIOSYNCRATIC * own
+    def price(self, users: npt.ArrayLike, levels: npt.ArrayLike) -> Floats:
+        """float64 per (user, price level), which broadcast."""
+        distance = (np.asarray(levels, np.float64) - self._users.price_target[np.asarray(users, np.intp)]) / 1.5
+        return np.asarray((1.1 - distance**2).clip(-2.5, None))
 
-    def interest(self, user: int, ts_ms: int) -> Floats:
-        """float64 per leaf: relative demand of a user for the categories."""
-        seed, users, leaves = self._settings.seed, self._users, np.arange(len(self._departments))
+    def interest(self, users: npt.ArrayLike, ts_ms: npt.ArrayLike) -> Floats:
+        """float64[..., leaves] per (user, time): relative demand for the categories."""
+        seed, table, leaves = self._settings.seed, self._users, np.arange(len(self._departments))
+        user = np.asarray(users, np.intp)[..., None]
+        passed = (np.asarray(ts_ms, np.float64)[..., None] - self._settings.start_ms) / (self._settings.days * DAY_MS)
         log = (
             self._leaf_weight
-            + 0.8 * draws.normal(seed, "group/department", int(users.group[user]), self._departments)
-            + 0.8 * draws.normal(seed, "user/department", user, self._departments)
+            + 0.8 * draws.normal(seed, "group/department", table.group[user], np.arange(self._count))[..., self._departments]
+            + 0.8 * draws.normal(seed, "user/department", user, np.arange(self._count))[..., self._departments]
             + 0.8 * draws.normal(seed, "user/leaf", user, leaves)
-            + (0.8 if users.sex[user] == WOMAN else -0.8) * self._feminine
-            + (0.5 if 25 <= users.age[user] <= 45 else -0.5) * self._for_kids
-            + self._trend * (ts_ms - self._settings.start_ms) / (self._settings.days * DAY_MS)
+            + np.where(table.sex[user] == WOMAN, 0.8, -0.8) * self._feminine
+            + np.where((table.age[user] >= 25) & (table.age[user] <= 45), 0.5, -0.5) * self._for_kids
+            + self._trend * passed
         )
         return np.asarray(np.exp(log))
 
@@ -144,14 +160,24 @@ class Tastes:
         return self._settings.trend * draws.normal(self._settings.seed, "leaf/trend", np.arange(len(self._departments)))
 
 
-def audience_weight(users: Users, user: int) -> Floats:
-    """float64[audiences + 1]: how willing a user is to look for things of each audience (last: of none)."""
-    own = FEMALE if users.sex[user] == WOMAN else MALE
-    weight = np.ones(UNISEX + 2)
-    weight[[FEMALE, MALE]] = 0.12  # presents
-    weight[own] = 1.0
-    weight[KIDS] = 1.0 if 25 <= users.age[user] <= 45 else 0.3
-    return weight
+def audience_profiles_of(table: Users, users: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """intp[n]: which row of `AUDIENCE_WEIGHTS` each of the users has."""
+    row = np.asarray(users, np.intp)
+    parents = (table.age[row] >= 25) & (table.age[row] <= 45)
+    return np.where(table.sex[row] == WOMAN, 0, 2) + parents.astype(np.intp)
+
+
+def _audience_weights() -> Floats:
+    weights = np.ones((4, UNISEX + 2))
+    for row, own, parent in ((0, FEMALE, False), (1, FEMALE, True), (2, MALE, False), (3, MALE, True)):
+        weights[row, [FEMALE, MALE]] = 0.12  # presents
+        weights[row, own] = 1.0
+        weights[row, KIDS] = 1.0 if parent else 0.3
+    return weights
+
+
+AUDIENCE_WEIGHTS = _audience_weights()
+"""float64[profiles, audiences + 1]: how willing a user is to look for things of each audience (last: of none)."""
 
 
 def _directions(seed: int, name: str, count: int) -> Floats:

@@ -1,16 +1,19 @@
 """How an intent is said: nouns or words for them that the catalogue does not use, constraints before or after, singular or plural."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from datagen import draws
 from datagen.copywriting import model_number
+from datagen.draws import Dice
 from datagen.intents import BRAND, MODEL, Intents
 from datagen.products import Products
 from datagen.settings import WorldSettings
 from datagen.typos import misspell
-from datagen.words import Leaf, Vocabulary
+from datagen.words import Vocabulary
 
 NOUN, SYNONYM, SHORT, NAME = range(4)
 """What stands for the category: its noun, a word the catalogue does not use, one that several categories share, or nothing (a brand or model)."""
@@ -37,28 +40,47 @@ class Speaker:
     def __init__(self, settings: WorldSettings, words: Vocabulary, items: Products, intents: Intents) -> None:
         self._settings, self._words, self._items, self._intents = settings, words, items, intents
 
-    def say(self, intent: int, rng: np.random.Generator, *, plain: bool = False) -> Wording:
-        """Words for an intent; `plain`: in the catalogue's own words and without a misspelling (a second attempt)."""
+    def say(self, intent: int, rng: Dice, *, plain: bool = False, ts_ms: int | None = None) -> Wording:
+        """Words for an intent at a time (None: after the history); `plain`: in the catalogue's own words and without a misspelling."""
         kind = self._intents.kind[intent]
         if kind == MODEL:
             form, phrase, right = NAME, "", self._model(int(self._intents.product[intent]), rng)
         elif kind == BRAND:
             form, phrase, right = NAME, "", self._words.brands[self._intents.brand[intent]].name.lower()
         else:
-            form, phrase = self._phrase(self._words.leaves[self._intents.category[intent]], rng, plain)
+            form, phrase = self._phrase(int(self._intents.category[intent]), rng, plain, ts_ms)
             right = " ".join(self._ordered(intent, phrase, form, rng, plain))
         wrong = not plain and rng.random() < self._settings.typo_rate
         return Wording(misspell(right, rng, self.known) if wrong else right, right, form, phrase)
 
-    def phrase_chances(self, leaf: int) -> dict[tuple[int, str], float]:
-        """The probability of each (form, phrase) for a category: what `say` draws from."""
+    def phrase_chances(self, leaf: int, ts_ms: int | None = None) -> dict[tuple[int, str], float]:
+        """The probability of each (form, phrase) for a category at a time: what `say` draws from."""
         words, settings = self._words.leaves[leaf], self._settings
         synonym = settings.synonym_rate
         short = settings.ambiguous_rate if words.short else 0.0
         share = _noun_shares(len(words.nouns))
         chances = {(NOUN, noun): (1 - synonym - short) * share[i] for i, noun in enumerate(words.nouns)}
-        chances |= {(SYNONYM, phrase): synonym / len(words.asked) for phrase in words.asked}
+        asked = self.in_use(leaf, ts_ms)
+        chances |= {(SYNONYM, phrase): synonym / len(asked) for phrase in asked}
         return chances | {(SHORT, phrase): short / len(words.short) for phrase in words.short}
+
+    def in_use(self, leaf: int, ts_ms: int | None) -> tuple[str, ...]:
+        """The shoppers' own words for a category at a time: each but the first may have come up during the history (`new_words`)."""
+        asked = self._words.leaves[leaf].asked
+        if ts_ms is None or ts_ms >= self._settings.end_ms:
+            return asked
+        return tuple(phrase for phrase, since in zip(asked, self._since[leaf], strict=True) if since <= ts_ms)
+
+    @cached_property
+    def _since(self) -> list[list[float]]:
+        """Per leaf and phrase the moment from which it is in use."""
+        settings, since = self._settings, []
+        for code, leaf in enumerate(self._words.leaves):
+            numbers = np.arange(len(leaf.asked))
+            moment = settings.start_ms + draws.uniform(settings.seed, "word/since", code, numbers) * (settings.end_ms - settings.start_ms)
+            new = (draws.uniform(settings.seed, "word/new", code, numbers) < settings.new_words) & (numbers > 0)
+            since.append(np.where(new, moment, -math.inf).tolist())
+        return since
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -68,24 +90,25 @@ class Speaker:
         singular = {word for text in (*leaves, *plain) for word in text.split()}
         return frozenset(singular | {plural(word) for word in singular})
 
-    def _phrase(self, leaf: Leaf, rng: np.random.Generator, plain: bool) -> tuple[int, str]:
-        u = 1.0 if plain else rng.random()
+    def _phrase(self, code: int, rng: Dice, plain: bool, ts_ms: int | None) -> tuple[int, str]:
+        leaf, u = self._words.leaves[code], 1.0 if plain else rng.random()
         if u < self._settings.synonym_rate:
-            return SYNONYM, leaf.asked[int(rng.integers(len(leaf.asked)))]
+            asked = self.in_use(code, ts_ms)
+            return SYNONYM, asked[int(rng.integers(len(asked)))]
         if leaf.short and u < self._settings.synonym_rate + self._settings.ambiguous_rate:
             return SHORT, leaf.short[int(rng.integers(len(leaf.short)))]
-        return NOUN, leaf.nouns[int(np.searchsorted(np.cumsum(_noun_shares(len(leaf.nouns))), rng.random()))]
+        return NOUN, leaf.nouns[_noun(len(leaf.nouns), rng.random())]
 
-    def _ordered(self, intent: int, phrase: str, form: int, rng: np.random.Generator, plain: bool) -> list[str]:
+    def _ordered(self, intent: int, phrase: str, form: int, rng: Dice, plain: bool) -> list[str]:
         noun = phrase if form == SYNONYM or rng.random() < 0.55 else plural(phrase)
         before, after = self._constraints(intent, rng, plain)
         if len(before) > 1 and rng.random() < 0.35:
-            before = [before[i] for i in rng.permutation(len(before))]
+            before = [word for _, word in sorted((rng.random(), word) for word in before)]
         if before and rng.random() < 0.15:
             return [noun, *before, *after]
         return [*before, noun, *after]
 
-    def _constraints(self, intent: int, rng: np.random.Generator, plain: bool) -> tuple[list[str], list[str]]:
+    def _constraints(self, intent: int, rng: Dice, plain: bool) -> tuple[list[str], list[str]]:
         """Words before and after the noun, in the usual order."""
         intents, words = self._intents, self._words
         before: list[str] = []
@@ -113,13 +136,13 @@ class Speaker:
             after.append(f"{('under', 'below', 'up to')[int(rng.integers(3))]} {cap}")
         return before, after
 
-    def _said(self, word: str, others: dict[str, tuple[str, ...]], rng: np.random.Generator, plain: bool) -> str:
+    def _said(self, word: str, others: dict[str, tuple[str, ...]], rng: Dice, plain: bool) -> str:
         """The catalogue's word, or at the synonym rate one of the shoppers' own."""
         if plain or word not in others or rng.random() >= self._settings.synonym_rate * 2:
             return word
         return others[word][int(rng.integers(len(others[word])))]
 
-    def _model(self, product: int, rng: np.random.Generator) -> str:
+    def _model(self, product: int, rng: Dice) -> str:
         brand = int(self._items.brand[product])
         number = model_number(self._words, brand, int(self._items.model[product])).lower()
         if rng.random() < 0.3:
@@ -142,6 +165,11 @@ def plural(phrase: str) -> str:
     if phrase.endswith("y") and phrase[-2] not in "aeiou":
         return f"{phrase[:-1]}ies"
     return f"{phrase}s"
+
+
+def _noun(count: int, u: float) -> int:
+    """Which noun: the first one seven times in ten, the others alike."""
+    return 0 if u < 0.7 or count == 1 else min(1 + int((u - 0.7) / 0.3 * (count - 1)), count - 1)
 
 
 def _noun_shares(count: int) -> list[float]:

@@ -13,7 +13,7 @@ from datagen.draws import Floats
 from datagen.intents import Intents
 from datagen.products import Products, product_id
 from datagen.settings import WorldSettings
-from datagen.users import Tastes, Users, audience_weight
+from datagen.users import AUDIENCE_WEIGHTS, Tastes, Users, audience_profiles_of
 from datagen.wording import Speaker, Wording
 from datagen.words import Vocabulary, vocabulary
 from services.catalogue import price_levels
@@ -27,6 +27,9 @@ SETTINGS_FILE, PRODUCTS_FILE, USERS_FILE, INTENTS_FILE, QUERIES_FILE = (
     "intents.parquet",
     "queries.parquet",
 )
+
+TAIL = 0.3
+"""Share of what is asked that counts as the long tail."""
 
 
 class World:
@@ -75,13 +78,24 @@ class World:
         number = int(product_id[1:]) if product_id[:1] == "p" and product_id[1:].isdigit() else -1
         return number if number < len(self.items) else -1
 
-    def draw_intent(self, user: int, interest: Floats, rng: np.random.Generator) -> int:
-        """An intent of a user whose interest in the categories is `interest`."""
-        cumulative = np.cumsum(interest * self._has_intents)
-        category = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
-        rows = self._by_category[self._starts[category] : self._starts[category + 1]]
-        weight = np.cumsum(self.intents.weight[rows] * audience_weight(self.users, user)[self.intents.audience[rows]])
-        return int(rows[min(np.searchsorted(weight, rng.random() * weight[-1], side="right"), len(rows) - 1)])
+    def draw_intents(self, users: npt.ArrayLike, interest: Floats, u: Floats, v: Floats) -> npt.NDArray[np.intp]:
+        """intp[n]: an intent for each of n users whose interest in the categories is `interest` float64[n, leaves]; u, v uniform [n]."""
+        cumulative = np.cumsum(interest * self._has_intents, axis=1)
+        category = np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(axis=1), len(self._starts) - 2)
+        profiles, found = audience_profiles_of(self.users, users), np.zeros(len(u), np.intp)
+        for profile in np.unique(profiles):
+            rows = np.flatnonzero(profiles == profile)
+            weights = self._intent_weights[profile]
+            low, high = weights[self._starts[category[rows]]], weights[self._starts[category[rows] + 1]]
+            place = np.searchsorted(weights, low + v[rows] * (high - low), side="right") - 1
+            found[rows] = self._by_category[place.clip(self._starts[category[rows]], self._starts[category[rows] + 1] - 1)]
+        return found
+
+    @cached_property
+    def _intent_weights(self) -> Floats:
+        """float64[profiles, intents + 1]: cumulative weights of the intents, sorted by category, for each kind of user."""
+        weight = self.intents.weight[self._by_category] * AUDIENCE_WEIGHTS[:, self.intents.audience[self._by_category]]
+        return np.concatenate([np.zeros((len(weight), 1)), np.cumsum(weight, axis=1)], axis=1)
 
     @cached_property
     def _has_intents(self) -> npt.NDArray[np.bool_]:
@@ -89,17 +103,27 @@ class World:
 
     @cached_property
     def demand(self) -> Floats:
-        """float64[intents]: probability of each intent in the middle of the history, over active users."""
+        """float64[intents]: probability of each intent in the middle of the history, over (up to 2,000) active users."""
         middle = (self.settings.start_ms + self.settings.end_ms) // 2
+        active = np.flatnonzero(self.users.activity > 0)[:2000]
+        interest = self.tastes.interest(active, middle) * self._has_intents
+        asked = self.users.activity[active, None] * interest / interest.sum(axis=1, keepdims=True)
+        profiles, audience, category = audience_profiles_of(self.users, active), self.intents.audience, self.intents.category
         total = np.zeros(len(self.intents))
-        audiences = self.intents.audience
-        for user in np.flatnonzero(self.users.activity > 0)[:2000]:
-            interest = self.tastes.interest(int(user), middle) * self._has_intents
-            weight = self.intents.weight * audience_weight(self.users, int(user))[audiences]
-            per_category = np.bincount(self.intents.category, weight, len(interest))
-            share = np.divide(interest / interest.sum(), per_category, out=np.zeros_like(interest), where=per_category > 0)
-            total += self.users.activity[user] * weight * share[self.intents.category]
+        for profile, weights in enumerate(AUDIENCE_WEIGHTS):
+            weight = self.intents.weight * weights[audience]
+            per_category = np.bincount(category, weight, interest.shape[1])
+            share = asked[profiles == profile].sum(axis=0) / np.where(per_category > 0, per_category, 1.0)
+            total += weight * share[category]
         return np.asarray(total / total.sum())
+
+    @cached_property
+    def in_tail(self) -> npt.NDArray[np.bool_]:
+        """bool[intents]: the rarest intents, which together are TAIL of what is asked."""
+        order = np.argsort(self.demand, kind="stable")
+        tail = np.zeros(len(self.intents), np.bool_)
+        tail[order[np.cumsum(self.demand[order]) <= TAIL]] = True
+        return tail
 
     def category_distribution(self, intent: int, wording: Wording) -> dict[int, float]:
         """The true probability of each leaf, given what was said (right spelling): phrase and constraints, over all intents that are said so."""

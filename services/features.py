@@ -112,13 +112,16 @@ def item_features(
     candidates: Candidates,
     now_ms: int,
     out: Floats | None = None,
+    only: Rows | None = None,
 ) -> Floats:
     """float32[n, len(ITEM_FEATURES)] of the candidates, in their order. A product that the index does not have is a row of zeros.
 
     Prices are placed among these very candidates, so features belong to a candidate list, not to a product. `out`: zeros of that
-    shape to write to (the first columns of a wider array, say).
+    shape to write to (the first columns of a wider array, say). `only`: places of the candidates whose features are wanted, n of them in
+    that order; what is relative to the others (price_position, retrieval_rank) stays relative to all.
     """
-    numbers = candidates.numbers()
+    everybody = candidates.numbers()
+    numbers = everybody if only is None else everybody[only]
     n = len(numbers)
     features = np.zeros((n, len(ITEM_FEATURES)), np.float32) if out is None else out
     if n == 0 or index.size == 0:
@@ -127,13 +130,16 @@ def item_features(
     columns = features.T
     if terms:
         _text(index, Query.of(index, terms), rows, columns)
-    columns[_STRICT] = candidates.stricts() != 0
+    stricts, tiers = candidates.stricts(), candidates.tiers()
+    if only is not None:
+        stricts, tiers = stricts[only], tiers[only]
+    columns[_STRICT] = stricts != 0
     columns[_QUERY_TERMS] = math.log1p(len(terms)) - 1.0
     if categories:
         columns[_CATEGORY] = np.minimum(category_probability(index, categories, rows), 1.0)
-    columns[_TIERS] = candidates.tiers() == _TIER_NUMBERS
-    columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + np.arange(n, dtype=np.float32))
-    _product(index, rows, now_ms, columns)
+    columns[_TIERS] = tiers == _TIER_NUMBERS
+    columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + (np.arange(n, dtype=np.float32) if only is None else only.astype(np.float32)))
+    _product(index, rows, now_ms, columns, None if only is None else np.minimum(everybody, index.size - 1).astype(np.intp))
     if (missing := absent(index, numbers)).any():
         features[missing] = 0.0
     return features
@@ -254,13 +260,14 @@ def lasting(index: ForwardIndex) -> Floats:
     return _lasting.setdefault(index, np.stack(columns, axis=1).astype(np.float32))
 
 
-def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats) -> None:
+def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats, everybody: Rows | None) -> None:
+    """`everybody`: rows of all candidates when `rows` are some of them."""
     known = lasting(index).take(rows, axis=0)
     columns[_LASTING] = known[:, :-1].T
     columns[_AGE] = np.minimum(np.log1p(np.maximum(np.float32(now_ms / _DAY_MS) - known[:, -1], 0.0)) / 2.0 - 2.0, 3.0)
     prices = known[:, 0].copy()
-    ordered = np.sort(prices)
-    columns[_PRICE_POSITION] = (ordered.searchsorted(prices) + ordered.searchsorted(prices, side="right")) / len(rows) - 1.0
+    ordered = np.sort(prices if everybody is None else lasting(index)[everybody, 0])
+    columns[_PRICE_POSITION] = (ordered.searchsorted(prices) + ordered.searchsorted(prices, side="right")) / len(ordered) - 1.0
 
 
 def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float, prior: float) -> Floats:

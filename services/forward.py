@@ -198,7 +198,7 @@ class GlobalBm25:
         scores = np.zeros(self._index.size, np.float32)
         for term in terms:
             self._add(term, scores)
-        matched = np.flatnonzero(scores if mask is None else scores * mask)
+        matched = np.flatnonzero(scores > 0 if mask is None else (scores > 0) & mask)  # of bools it is fast
         found = scores[matched]
         if categories:
             found += np.float32(CATEGORY_BOOST) * category_probability(self._index, categories, matched)

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from datagen import intents as intent_table
-from datagen import make, products, truth, users
+from datagen import make, products, shards, truth, users
 from datagen.behaviour import Reading, Shopper
 from datagen.settings import WorldSettings, describe, load, parse, to_toml
 from datagen.typos import misspell
@@ -81,7 +81,8 @@ def test_every_knob_has_unit_range_and_reason() -> None:
 @pytest.mark.parametrize("knob", [f.name for f in msgspec.structs.fields(WorldSettings)])
 def test_every_knob_is_part_of_the_hash(knob: str) -> None:
     value = getattr(SMALL, knob)
-    other = "2025-01-01T00:00:00Z" if knob == "end" else (1.0, 0.0, 0.0, 0.0) if knob == "constraints" else value / 2 if value > 1 else 0.55
+    special = {"end": "2025-01-01T00:00:00Z", "constraints": (1.0, 0.0, 0.0, 0.0), "click_model": "cascade"}
+    other = special[knob] if knob in special else value / 2 if value > 1 else 0.55
     assert msgspec.structs.replace(SMALL, **{knob: other}).hash() != SMALL.hash()
 
 
@@ -122,7 +123,7 @@ def tokens(text: str) -> set[str]:
 
 def test_words_that_shoppers_alone_use_are_not_in_the_products_of_their_category() -> None:
     settings, found = parse({"products": 6000}), vocabulary()
-    table, items = make.catalogue_shard(settings, found, range(6000))
+    table, items = shards.catalogue_rows(settings, found, range(6000))
     texts: dict[int, set[str]] = {}
     for leaf, title, description in zip(items.category.tolist(), table["title"].to_pylist(), table["description"].to_pylist(), strict=True):
         texts.setdefault(leaf, set()).update(words(f"{title} {description} {found.leaves[leaf].name}"))
@@ -132,7 +133,7 @@ def test_words_that_shoppers_alone_use_are_not_in_the_products_of_their_category
 
 
 def test_products_have_at_least_32_attributes_between_them_and_prices_above_zero() -> None:
-    table, _ = make.catalogue_shard(parse({}), vocabulary(), range(4000))
+    table, _ = shards.catalogue_rows(parse({}), vocabulary(), range(4000))
     names = {name for attributes in table["attributes"].to_pylist() for name, _ in attributes}
     assert len(names) >= 32
     assert min(table["price_cents"].to_pylist()) >= 99
@@ -144,10 +145,10 @@ def test_any_split_into_shards_gives_the_same_products_and_users(cuts: list[int]
     bounds = [0, *sorted(cuts), 300]
     parts = [range(a, b) for a, b in pairwise(bounds)]
     found = vocabulary()
-    whole, _ = make.catalogue_shard(SMALL, found, range(300))
-    assert pa.concat_tables([make.catalogue_shard(SMALL, found, part)[0] for part in parts]).equals(whole)
-    shards = [users.make(SMALL, np.arange(part.start, part.stop)).table() for part in parts]
-    assert pa.concat_tables(shards).equals(users.make(SMALL, np.arange(300)).table())
+    whole, _ = shards.catalogue_rows(SMALL, found, range(300))
+    assert pa.concat_tables([shards.catalogue_rows(SMALL, found, part)[0] for part in parts]).equals(whole)
+    people = [users.make(SMALL, np.arange(part.start, part.stop)).table() for part in parts]
+    assert pa.concat_tables(people).equals(users.make(SMALL, np.arange(300)).table())
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_misspelling_is_no_other_word() -> None:
 
 def test_a_short_word_means_several_categories_and_their_probabilities_sum_to_one(world: World) -> None:
     rng, several = np.random.default_rng(5), 0
-    for intent in range(0, len(world.intents), 7):
+    for intent in range(0, len(world.intents), 2):
         said = world.speaker.say(intent, rng)
         shares = world.category_distribution(intent, said)
         assert sum(shares.values()) == pytest.approx(1.0)
@@ -353,9 +354,9 @@ def test_a_world_that_is_there_is_not_made_again_and_another_one_is_refused(shop
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "demo")
-    (shop.root / ".world.99999").mkdir(parents=True)
+    (shop.root / ".staged.99999").mkdir(parents=True)
     make.world(shop, parse({"products": 200, "users": 10, "days": 2, "pages": 100}), processes=1)
-    assert [p.name for p in shop.root.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in shop.root.iterdir() if p.name.startswith(".")] == [".lock"]
 
 
 def test_the_catalogue_is_staged_as_builders_read_it(shop: Shop) -> None:
