@@ -57,7 +57,7 @@ def start(
     ports_file = folders["logs"] / "http.ports"
     ports_file.unlink(missing_ok=True)
     process = spawn(
-        _command(java, home, folders, heap_mb), log_file, privileges=_privileges([home, *folders.values()]),
+        _command(java, home, folders, heap_mb), log_file, privileges=_privileges([home / "lib", *folders.values()]),
         stdin=server_arguments(given, folders["config"], folders["logs"]), folder=home,
         environment={"LIBFFI_TMPDIR": str(folders["tmp"]), "PATH": toolchain.environment.get("PATH", "")},
     )  # fmt: skip
