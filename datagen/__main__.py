@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datagen import importer, make, report, settings, shards
+from datagen import import_cli, make, report, settings, shards
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -59,21 +59,8 @@ def report_(shop_root: Path) -> None:
         _say(line)
 
 
-@main.command("import")
-@click.argument("shop_root", type=click.Path(path_type=Path))
-@click.option("--catalog", "catalogue", required=True, type=click.Path(path_type=Path), help="JSON Lines, plain or gz")
-@click.option("--mapping", required=True, type=click.Path(path_type=Path), help="TOML; examples/electronics.toml is one")
-@click.option("--language", default="en", show_default=True, help="language of the catalogue (sets stemming)")
-@click.option("--strict", is_flag=True, help="stop at the first row that cannot be imported")
-def import_(shop_root: Path, catalogue: Path, mapping: Path, language: str, strict: bool) -> None:
-    """Make or update a shop from a product feed."""
-    done = importer.run(Shop(shop_root), catalogue, mapping, language=language, strict=strict, say=_say)
-    _say(f"{done.accepted:,} products accepted, {done.rejected:,} rejected in {done.seconds} s (details: {shop_root / importer.REPORT})")
-    for rejection in done.rejections[:5]:
-        _say(f"  line {rejection.line}: {rejection.field} {rejection.reason}")
-    named = [f"{name} {share:.0%}" for name, share in done.coverage.items() if not name.startswith("attributes.")]
-    attributes = sum(name.startswith("attributes.") for name in done.coverage)
-    _say(f"coverage: {', '.join(named)}; {attributes:,} attributes")
+for command in (import_cli.import_, import_cli.guess, import_cli.logs):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from services.errors import ConfigurationError
+from services.shop import write_atomically
 
 AttributeType = Literal["text", "number", "yes_no"]
 
@@ -69,6 +70,15 @@ def load(path: Path) -> Mapping:
         raise ConfigurationError(f"mapping file {path}: {error}{_hint(str(error))}") from None
     _check_kept(mapping.attributes, path)
     return mapping
+
+
+def remember(mapping: Mapping, path: Path) -> None:
+    """Keep a mapping beside the shop that was imported with it: updates then need none."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(mapping), indent=1))
+
+
+def recall(path: Path) -> Mapping:
+    return msgspec.json.decode(path.read_bytes(), type=Mapping)
 
 
 def _hint(message: str) -> str:

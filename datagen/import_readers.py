@@ -1,13 +1,23 @@
-"""Reading feeds: one function per format, each giving (line number, row or the reason why there is none)."""
+"""Reading feeds: one function per format, each giving (line number, row or the reason why there is none).
 
+Formats are told by the file's name, without `.gz`; whether it is packed is told by its content. Where a format has no lines (JSON arrays,
+Parquet, XML) the number is that of the product in the file.
+"""
+
+import csv
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from datagen import import_google
 from services.errors import ConfigurationError
 
 Row = dict[str, Any]
@@ -15,22 +25,40 @@ Lines = Iterator[tuple[int, Row | str]]
 Reader = Callable[[Path], Lines]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+MAX_FIELD_CHARS = 1_000_000
+BATCH_ROWS = 2_000
 
 
 def json_lines(path: Path) -> Lines:
-    """One JSON object a line, plain or gz (told by its content, not its name). Blank lines are skipped.
+    """One JSON object a line, or one array of objects (told by its first sign). Blank lines are skipped.
 
     Raises ConfigurationError when the file ends in the middle of the archive.
     """
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    number = 0
-    with _opened(path) as file:
-        try:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _decoded(decode, line)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ConfigurationError(f"{path.name} is damaged or cut off after line {number} ({error}); fetch it again") from None
+    with opened(path) as (file, place):
+        for number, line in enumerate(file, 1):
+            place.line = number
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+                if line.lstrip().startswith(b"["):
+                    yield from _json_array(line + file.read(), path.name)
+                    return
+            if line.strip():
+                yield number, _decoded(decode, line)
+
+
+def _json_array(data: bytes, name: str) -> Lines:
+    """An array is whole or nothing: where one product ends is not known in what is not JSON."""
+    try:
+        rows = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{name} is not a JSON array, or is cut off ({error}); fetch it again (JSON Lines can be imported in part)"
+        ) from None
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for number, raw in enumerate(rows, 1):
+        yield number, _decoded(decode, bytes(raw))
 
 
 def _decoded(decode: Callable[[bytes], Row], line: bytes) -> Row | str:
@@ -43,16 +71,114 @@ def _decoded(decode: Callable[[bytes], Row], line: bytes) -> Row | str:
         return f"not a JSON object: {error}"
 
 
-def _opened(path: Path) -> IO[bytes]:
+def separated(path: Path) -> Lines:
+    """CSV or TSV with a header (RFC 4180); the delimiter is the one that the header has most of. An empty field is None."""
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    with opened(path) as (file, place):
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        head = text.readline()
+        if not head.strip():
+            raise ConfigurationError(f"{path.name} is empty: its first line must name the fields")
+        if _broken(head):
+            raise ConfigurationError(f"{path.name} is not UTF-8 (its first line already is not); save it as UTF-8")
+        delimiter = max("\t;|,", key=head.count)
+        names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter))]
+        _check_header(names, path.name)
+        yield from _rows(csv.reader(text, delimiter=delimiter), names, place)
+
+
+def _rows(reader: Any, names: list[str], place: "Place") -> Lines:
+    before = 1
+    while True:
+        line, before = before + 1, 1 + reader.line_num
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            before = 1 + reader.line_num
+            yield line, f"not CSV: {error} (a quote that is never closed?)"
+            continue
+        before = place.line = 1 + reader.line_num
+        if not any(values):
+            continue
+        if len(values) > len(names):
+            yield line, f"has {len(values)} fields, the header has {len(names)}"
+        elif any(map(_broken, values)):
+            yield line, "not UTF-8"
+        else:
+            yield line, {name: value or None for name, value in zip(names, values, strict=False)}
+
+
+def _broken(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text)
+
+
+def _check_header(names: list[str], file: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"{file}: the header names {', '.join(map(repr, twice))} more than once")
+
+
+def parquet(path: Path) -> Lines:
+    """Columns are fields; dates become ISO 8601. Raises ConfigurationError for what is not Parquet, or is cut off."""
+    with opened(path) as (file, _):
+        source = pa.BufferReader(file.read()) if isinstance(file, gzip.GzipFile) else pa.OSFile(str(path))
+        try:
+            batches = pq.ParquetFile(source).iter_batches(BATCH_ROWS)
+            number = 0
+            for batch in batches:
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, {name: _plain(value) for name, value in row.items() if value is not None}
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigurationError(f"{path.name} is not Parquet, or is damaged or cut off ({error}); fetch it again") from None
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def xml(path: Path) -> Lines:
+    """A Google Merchant feed as RSS 2.0 or Atom. Raises ConfigurationError for XML that is not well-formed or ends too early."""
+    with opened(path) as (file, place):
+        for number, row in import_google.items(file, path.name):
+            place.line = number
+            yield number, row
+
+
+class Place:
+    """How far a file was read."""
+
+    line = 0
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], Place]]:
+    """The file, unpacked, and the place in it that an error is told with."""
+    place = Place()
     try:
         with open(path, "rb") as file:
             compressed = file.read(2) == _GZIP_MAGIC
-        return cast(IO[bytes], gzip.open(path) if compressed else open(path, "rb"))
     except OSError as error:
         raise ConfigurationError(f"catalogue {path} cannot be read: {error.strerror}") from None
+    with cast(IO[bytes], gzip.open(path) if compressed else open(path, "rb")) as file:
+        try:
+            yield file, place
+        except _DAMAGED as error:
+            raise ConfigurationError(f"{path.name} is damaged or cut off after line {place.line} ({error}); fetch it again") from None
 
 
-READERS: dict[str, Reader] = {".jsonl": json_lines, ".ndjson": json_lines, ".json": json_lines}
+READERS: dict[str, Reader] = {
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".json": json_lines,
+    ".csv": separated,
+    ".tsv": separated,
+    ".txt": separated,
+    ".parquet": parquet,
+    ".xml": xml,
+    ".rss": xml,
+}
 """By file name, without `.gz`."""
 
 

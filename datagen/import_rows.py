@@ -1,15 +1,15 @@
 """One row of a feed becomes one product, or the reason why it does not. Pure."""
 
-import math
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from datagen.import_mapping import AttributeType, Mapping
-from datagen.import_readers import Row
+from datagen.import_values import amount_of, number_of
 
+Row = dict[str, Any]
 MAX_ID_CHARS = 128
 MAX_TITLE_CHARS = 1_000
 MAX_PRICE_CENTS = 10**12
@@ -49,7 +49,7 @@ def product(row: Row, mapping: Mapping) -> Imported:
         brand=_text(row, fields.brand),
         description="\n".join(text for name in fields.description if (text := _text(row, name))),
         price_cents=_price_cents(row, fields.price, mapping.price_unit),
-        image_link=_text(row, fields.image_link),
+        image_link=_first_text(row, fields.image_link),
         created_ms=_created_ms(row, fields.created),
         category=_category(row, fields.category, mapping.category_separator),
         attributes=_attributes(row, mapping),
@@ -73,18 +73,28 @@ def _text(row: Row, field: str | None, *, required: bool = False, longest: int =
     return text
 
 
+def _first_text(row: Row, field: str | None) -> str:
+    """A feed that gives several images or categories gives the main one first."""
+    value = row.get(field) if field is not None else None
+    return _text({field: value[0] if value else None}, field) if isinstance(value, list) and field else _text(row, field)
+
+
 def _price_cents(row: Row, field: str | None, unit: str) -> int:
     if field is None:
         return 0
     value = row.get(field)
-    try:
-        amount = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise Rejection(field, f"is {_kind(value)}, must be a number of {unit}") from None
+    amount = amount_of(value) if isinstance(value, str) else float(value) if _is_number(value) else None
+    if amount is None:
+        shown = f"{value[:40]!r}" if isinstance(value, str) else _kind(value)
+        raise Rejection(field, f"is {shown}, must be a number of {unit}")
     cents = amount * (1 if unit == "cents" else 100)
     if not 0 <= cents <= MAX_PRICE_CENTS:
         raise Rejection(field, f"is {value!r}, must be between 0 and {MAX_PRICE_CENTS} cents")
     return round(cents)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _created_ms(row: Row, field: str | None) -> int:
@@ -93,7 +103,7 @@ def _created_ms(row: Row, field: str | None) -> int:
         return 0
     if isinstance(value, str):
         return _iso_ms(value, str(field))
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**14:
+    if _is_number(value) and 0 <= value < 10**14:
         return int(value if value >= 10**11 else value * 1000)  # epoch milliseconds or seconds
     raise Rejection(str(field), f"is {_kind(value)}, must be an ISO 8601 date or a Unix time")
 
@@ -108,7 +118,7 @@ def _iso_ms(value: str, field: str) -> int:
 
 
 def _category(row: Row, field: str | None, separator: str) -> tuple[str, ...]:
-    return tuple(part for name in _text(row, field).split(separator) if (part := name.strip()))
+    return tuple(part for name in _first_text(row, field).split(separator) if (part := name.strip()))
 
 
 def _attributes(row: Row, mapping: Mapping) -> dict[str, str]:
@@ -140,9 +150,10 @@ def _attribute_text(name: str, kind: AttributeType, field: str, value: Any) -> s
     if kind == "yes_no":
         return name.replace("_", " ") if _yes(field, value) else ""
     if kind == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        number = number_of(value) if isinstance(value, str) else value
+        if not _is_number(number):
             raise Rejection(field, f"is {_kind(value)}, must be a number")
-        return _plain(value)
+        return _plain(number)
     if isinstance(value, list):
         return ", ".join(_plain(v) for v in value if isinstance(v, str | int | float))
     if isinstance(value, dict):

@@ -4,22 +4,27 @@ import difflib
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
-from datagen import import_mapping, staging
+from datagen import import_guess, import_mapping, import_merge, staging
 from datagen.import_mapping import Mapping
-from datagen.import_readers import Row, reader_for
-from datagen.import_rows import Imported, Rejection, category_id, product
+from datagen.import_merge import Tables
+from datagen.import_readers import reader_for
+from datagen.import_rows import Imported, Rejection, Row, category_id, product
+from datagen.import_types import FieldReport, Profile
 from datagen.progress import Progress, Say, silent
 from services.catalogue import CATALOGUE_SCHEMA, CATEGORIES_SCHEMA
 from services.errors import ConfigurationError
 from services.shop import Shop, ShopInfo, write_atomically
 from services.text import LANGUAGES
 
-REPORT = "import-report.json"
+REPORT, MAPPING = "import-report.json", "import-mapping.json"
+BATCH_ROWS = 10_000
+_COVERED = ("brand", "description", "price_cents", "image_link", "created_ms", "category")
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
@@ -29,7 +34,8 @@ class RejectedRow(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`import-report.json`. `coverage` is the share of accepted rows that have each field and attribute."""
+    """`import-report.json`. `fields` describes the feed as it came; `coverage` is the share of accepted rows that have each field and
+    attribute of ours. `kept` products of before are in the catalogue beside the accepted ones (an upsert); `deleted` are gone."""
 
     catalogue: str
     succeeded: bool = False
@@ -37,24 +43,50 @@ class Report(msgspec.Struct, kw_only=True):
     rows: int = 0
     accepted: int = 0
     rejected: int = 0
+    kept: int = 0
+    updated: int = 0
+    deleted: int = 0
+    delete_unknown: list[str] = []
+    products: int = 0
     seconds: float = 0.0
+    mapping: Mapping | None = None
     coverage: dict[str, float] = {}
+    fields: dict[str, FieldReport] = {}
     rejections: list[RejectedRow] = []
+    notes: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an import is to do. `catalogue` with `upsert` changes or adds its products and keeps the others, without it replaces all;
+    `delete` names a file of ids. `mapping` None: the feed is a Google Merchant feed, or the shop's last mapping fits."""
+
+    catalogue: Path | None = None
+    mapping: Path | None = None
+    language: str | None = None
+    strict: bool = False
+    upsert: bool = False
+    delete: Path | None = None
 
 
 def run(shop: Shop, catalogue: Path, mapping_file: Path, *, language: str = "en", strict: bool = False, say: Say = silent) -> Report:
-    """Import a feed into a shop; the report is written whether it succeeds or not. Raises ConfigurationError when nothing was staged."""
-    if language not in LANGUAGES:
-        raise ConfigurationError(f"language {language!r} is not known; known are {', '.join(LANGUAGES)}")
-    mapping = import_mapping.load(mapping_file)
+    """Import a whole feed with a mapping file: `apply` in short."""
+    return apply(shop, Change(catalogue, mapping_file, language, strict), say)
+
+
+def apply(shop: Shop, change: Change, say: Say = silent) -> Report:
+    """Stage the shop's next catalogue; the report is written whether that succeeds or not. Raises ConfigurationError when nothing was
+    staged: then what was there is as it was."""
+    if change.language is not None and change.language not in LANGUAGES:
+        raise ConfigurationError(f"language {change.language!r} is not known; known are {', '.join(LANGUAGES)}")
+    if change.catalogue is None and change.delete is None:
+        raise ConfigurationError("there is nothing to import: give a catalogue, or a file of ids to delete")
+    before = import_merge.current(shop) if change.upsert or change.catalogue is None else None
+    mapping = _mapping(shop, change) if change.catalogue is not None else None
     shop.root.mkdir(parents=True, exist_ok=True)
-    report, started = Report(catalogue=catalogue.name), time.monotonic()
+    report, started = Report(catalogue=(change.catalogue or change.delete or Path()).name, mapping=mapping), time.monotonic()
     try:
-        products, seen = _read(catalogue, mapping, report, strict=strict, say=say)
-        _check_mapped(mapping, seen)
-        say(f"writing {len(products):,} products")
-        _stage(shop, products)
-        _write_info(shop, mapping, language)
+        _apply(shop, change, mapping, before, report, say)
         report.succeeded = True
     except ConfigurationError as error:
         report.error = str(error)
@@ -65,32 +97,101 @@ def run(shop: Shop, catalogue: Path, mapping_file: Path, *, language: str = "en"
     return report
 
 
-def _read(catalogue: Path, mapping: Mapping, report: Report, *, strict: bool, say: Say) -> tuple[list[Imported], set[str]]:
-    products: list[Imported] = []
-    lines: dict[str, int] = {}
-    seen: set[str] = set()
+def _apply(shop: Shop, change: Change, mapping: Mapping | None, before: Tables | None, report: Report, say: Say) -> None:
+    read = None
+    if change.catalogue is not None and mapping is not None:
+        read = _read(change.catalogue, mapping, report, strict=change.strict, say=say)
+        _check_mapped(mapping, read.seen)
+    doomed = import_merge.ids_to_delete(change.delete) if change.delete else frozenset()
+    tables = import_merge.merged(before, read.tables() if read else None, doomed, report)
+    say(f"writing {tables.catalogue.num_rows:,} products")
+    staging.sweep(shop)
+    numbers, ids = staging.numbers_for(shop, tables.catalogue["product_id"].to_pylist())
+    numbered = tables.catalogue.set_column(0, "product_no", pa.array(numbers, pa.uint32())).sort_by("product_no")
+    staging.stage(shop, ids, numbered.select(CATALOGUE_SCHEMA.names), tables.categories)
+    if mapping is not None:
+        _write_info(shop, mapping, change.language)
+        import_mapping.remember(mapping, shop.root / MAPPING)
+
+
+def _mapping(shop: Shop, change: Change) -> Mapping:
+    """The mapping file, or that of a Google Merchant feed, or the one that the shop was imported with."""
+    assert change.catalogue is not None
+    if change.mapping is not None:
+        return import_mapping.load(change.mapping)
+    if (known := import_guess.google(change.catalogue)) is not None:
+        return known
+    if (shop.root / MAPPING).is_file():
+        return import_mapping.recall(shop.root / MAPPING)
+    raise ConfigurationError(
+        f"{change.catalogue.name} is not a Google Merchant feed, so it needs a mapping (--mapping FILE); "
+        f"`aisle import --catalog {change.catalogue.name} --guess` proposes one"
+    )
+
+
+class _Reading:
+    """The accepted products so far, as Arrow batches: a million of them as Python objects would not fit."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.lines: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        self.paths: set[tuple[str, ...]] = set()
+        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[Imported] = []
+
+    def add(self, item: Imported, line: int) -> None:
+        self.lines[item.product_id] = line
+        self.counts.update([name for name in _COVERED if getattr(item, name)])
+        self.counts.update([f"attributes.{name}" for name in item.attributes])
+        if item.category:
+            self.paths.add(item.category)
+        self._rows.append(item)
+        if len(self._rows) >= BATCH_ROWS:
+            self._flush()
+
+    def tables(self) -> Tables:
+        self._flush()
+        return Tables(pa.Table.from_batches(self._batches, schema=CATALOGUE_SCHEMA), _categories(self.paths))
+
+    def _flush(self) -> None:
+        rows = self._rows
+        plain = {name: [getattr(row, name) for row in rows] for name in CATALOGUE_SCHEMA.names if name in Imported.__slots__}
+        columns = {
+            **plain,
+            "product_no": [0] * len(rows),
+            "category_id": [category_id(row.category) if row.category else -1 for row in rows],
+            "attributes": [list(row.attributes.items()) for row in rows],
+        }
+        self._batches.append(pa.RecordBatch.from_pydict({name: columns[name] for name in CATALOGUE_SCHEMA.names}, schema=CATALOGUE_SCHEMA))
+        self._rows = []
+
+
+def _read(catalogue: Path, mapping: Mapping, report: Report, *, strict: bool, say: Say) -> _Reading:
+    reading, profile = _Reading(), Profile()
     progress = Progress(say, "products read")
     for line, row in reader_for(catalogue)(catalogue):
         report.rows += 1
         try:
-            imported = _accepted(row, mapping, lines)
+            imported = _accepted(row, mapping, reading.lines)
         except Rejection as rejection:
             report.rejections.append(RejectedRow(line, rejection.field, rejection.reason))
             if strict:
                 break
         else:
-            lines[imported.product_id] = line
-            products.append(imported)
-            seen.update(row)
+            assert not isinstance(row, str)
+            reading.add(imported, line)
+            profile.add(row)
+            reading.seen.update(row)
         progress.at(report.rows)
     progress.done(report.rows)
-    _account(report, products)
+    _account(report, reading, profile)
     if strict and report.rejections:
         first = report.rejections[0]
         raise ConfigurationError(f"{catalogue.name} line {first.line}: {first.field} {first.reason} (strict: nothing was imported)")
-    if not products:
+    if not reading.lines:
         raise ConfigurationError(f"{catalogue.name}: none of {report.rows} rows could be imported{_first(report)}")
-    return products, seen
+    return reading
 
 
 def _accepted(row: Row | str, mapping: Mapping, lines: dict[str, int]) -> Imported:
@@ -108,15 +209,10 @@ def _first(report: Report) -> str:
     return "".join(f"; line {r.line}: {r.field} {r.reason}" for r in report.rejections[:1])
 
 
-def _account(report: Report, products: list[Imported]) -> None:
-    report.accepted, report.rejected = len(products), len(report.rejections)
-    counts: Counter[str] = Counter()
-    for item in products:
-        counts.update(
-            name for name in ("brand", "description", "price_cents", "image_link", "created_ms", "category") if getattr(item, name)
-        )
-        counts.update(f"attributes.{name}" for name in item.attributes)
-    report.coverage = {name: round(count / len(products), 4) for name, count in counts.most_common()}
+def _account(report: Report, reading: _Reading, profile: Profile) -> None:
+    report.accepted, report.rejected = len(reading.lines), len(report.rejections)
+    report.coverage = {name: round(count / len(reading.lines), 4) for name, count in reading.counts.most_common()}
+    report.fields = profile.report()
 
 
 def _check_mapped(mapping: Mapping, seen: set[str]) -> None:
@@ -131,22 +227,6 @@ def _check_mapped(mapping: Mapping, seen: set[str]) -> None:
             raise ConfigurationError(f"attribute prefix {prefix!r} fits no field of any row")
 
 
-def _stage(shop: Shop, products: list[Imported]) -> None:
-    staging.sweep(shop)
-    numbers, ids = staging.numbers_for(shop, [p.product_id for p in products])
-    categories = _categories(p.category for p in products)
-    rows = [
-        {
-            **{name: getattr(p, name) for name in CATALOGUE_SCHEMA.names if name not in ("product_no", "category_id", "attributes")},
-            "product_no": number,
-            "category_id": category_id(p.category) if p.category else -1,
-            "attributes": list(p.attributes.items()),
-        }
-        for number, p in sorted(zip(numbers, products, strict=True), key=lambda pair: pair[0])
-    ]
-    staging.stage(shop, ids, pa.Table.from_pylist(rows, schema=CATALOGUE_SCHEMA), categories)
-
-
 def _categories(paths: Iterable[tuple[str, ...]]) -> pa.Table:
     prefixes = {path[:depth] for path in set(paths) for depth in range(1, len(path) + 1)}
     ids = {path: category_id(path) for path in sorted(prefixes)}
@@ -156,14 +236,15 @@ def _categories(paths: Iterable[tuple[str, ...]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=CATEGORIES_SCHEMA)
 
 
-def _write_info(shop: Shop, mapping: Mapping, language: str) -> None:
-    created_ms = shop.info().created_ms if shop.info_file.is_file() else int(time.time() * 1000)
+def _write_info(shop: Shop, mapping: Mapping, language: str | None) -> None:
+    """What is not said stays as it was."""
+    before = shop.info() if shop.info_file.is_file() else ShopInfo(name=shop.name, created_ms=int(time.time() * 1000))
     shop.write_info(
         ShopInfo(
             name=shop.name,
-            language=language,
+            language=language or before.language,
             currency=mapping.currency,
-            created_ms=created_ms,
+            created_ms=before.created_ms,
             searchable_attributes=mapping.attributes.searchable,
         )
     )

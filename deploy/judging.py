@@ -19,7 +19,9 @@ path = click.Path(path_type=Path)
 @click.option("--topics", type=path, help="Query texts of qrels: lines of query id, tab, text.")
 @click.option("--shop", default=None, envvar="AISLE_SHOP", help="Which shop (default: the one that runs).")
 @click.option("--system", default="running", show_default=True, help="What is judged: running, bm25 (one global index), or an address.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="A field of every search request: verbatim=true, user_id=u-1.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="A field of every search request: verbatim=true, user_id=u-1."
+)
 @click.option("--against", help="Compare with: bm25, running, an address, or an earlier result (*.json).")
 @click.option("--against-set", multiple=True, metavar="FIELD=VALUE", help="The same as --set, of the system compared with.")
 @click.option("--queries", metavar="REGEX", help="Only the queries that match.")

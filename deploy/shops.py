@@ -1,9 +1,8 @@
-"""Commands about what a shop is made of: data, import, build, train, models, rollback, forget."""
+"""Commands about what a shop is made of: data, build, train, models, rollback, forget."""
 
 import datetime
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -48,34 +47,6 @@ def data(shop: str, more: tuple[str, ...]) -> None:
         )
     _run([setup.world(target, more)])
     Terminal().say(f"made; `aisle up --shop {shop}` builds, trains and serves it")
-
-
-@click.command("import")
-@click.option("--shop", required=True, help="Name of the shop: made when it does not exist, given a new generation when it does.")
-@click.option("--catalog", required=True, type=click.Path(path_type=Path), help="Catalogue file (JSON Lines; .gz is fine).")
-@click.option("--mapping", required=True, type=click.Path(path_type=Path), help="Mapping file: which of the catalogue's fields is what.")
-@click.option("--language", default="en", show_default=True, help="Language of the catalogue (ISO 639-1): decides stemming.")
-@click.option("--strict", is_flag=True, help="Stop at the first row that cannot be imported (else it is left out, and said).")
-def import_(shop: str, catalog: Path, mapping: Path, language: str, strict: bool) -> None:
-    """Make a shop of your own catalogue, or a new generation of one; other shops, running or not, are untouched.
-
-    \b
-    Example:
-      aisle import --shop electronics --catalog products.jsonl.gz --mapping examples/electronics.toml
-      aisle up --shop electronics
-    """
-    target = open_shop(shop, home())
-    for what, path in (("catalogue", catalog), ("mapping", mapping)):
-        if not path.is_file():
-            raise ConfigurationError(f"the {what} file {path} does not exist (--{'catalog' if what == 'catalogue' else what})")
-    argv = [str(target.root), "--catalog", str(catalog.resolve()), "--mapping", str(mapping.resolve())]
-    argv += ["--language", language, *(["--strict"] if strict else [])]
-    steps = [setup.module("import", f"catalogue {catalog.name} into shop {shop!r}", "datagen", "import", *argv), setup.build(target)]
-    have = setup.look(target)
-    if not have.release:
-        steps.append(setup.train(target) if have.logs else setup.baseline(target))
-    _run(steps)
-    Terminal().say(f"shop {shop!r} is ready; `aisle up --shop {shop}` serves it")
 
 
 @click.command()

@@ -184,8 +184,8 @@ def test_a_mistake_in_the_mapping_is_named(tmp_path: Path, mapping: str, message
 def test_an_unknown_format_or_file_is_named(shop: Shop) -> None:
     shop.root.mkdir(parents=True)
     (shop.root.parent / "mapping.toml").write_text(MAPPING)
-    with pytest.raises(ConfigurationError, match=r"format '\.xml' is not known"):
-        importer.run(shop, Path("feed.xml"), shop.root.parent / "mapping.toml")
+    with pytest.raises(ConfigurationError, match=r"format '\.xlsx' is not known"):
+        importer.run(shop, Path("feed.xlsx"), shop.root.parent / "mapping.toml")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         importer.run(shop, Path("nowhere.jsonl"), shop.root.parent / "mapping.toml")
 
