@@ -316,15 +316,20 @@ def test_rest_says_what_is_wrong(versions: Versions, method: str, path: str, bod
     assert (got, said in answer["error"]) == (status, True), answer
 
 
-def test_a_user_without_behaviours_is_neutral_on_the_server_too(versions: Versions) -> None:
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_user_without_behaviours_is_neutral_on_the_server_too(versions: Versions, steps: int) -> None:
     publish(versions)
-    nothing = ROW | {"properties": np.zeros((0, 4)).tolist(), "kinds": [], "gaps": []}
-    with serving(versions) as (server, _):
-        empty = {"signature_name": "preference", "inputs": {name: [value] for name, value in nothing.items()}}
-        empty["inputs"]["properties"] = np.zeros((1, 1, 4), int).tolist()
-        empty["inputs"]["kinds"], empty["inputs"]["gaps"] = [[0]], [[0.0]]
-        _, answer = rest(server, "POST", "/v1/models/aisle:predict", empty)
-    assert not np.any(answer["outputs"]["vector"])
+    nothing = {
+        "properties": np.zeros((2, steps, 4), np.int32), "kinds": np.zeros((2, steps), np.int32), "gaps": np.zeros((2, steps), np.float32),
+    }  # fmt: skip
+    query = {"categories": np.full((2, 3), 3, np.int32), "probabilities": np.full((2, 3), 0.5, np.float32)}
+    with serving(versions) as (_, connection):
+        found = connection.predict(serving_pb2.ModelSpec(name="aisle", signature_name="preference"), nothing | query)
+        states = connection.predict(serving_pb2.ModelSpec(name="aisle", signature_name="encode"), nothing)["states"]
+    assert found["vector"].shape == (2, D)
+    assert not found["vector"].any()
+    assert states.shape[:2] == (2, steps)
+    assert not states.any()
 
 
 # ---- the official definitions, both ways ---------------------------------------------------------------------------------------------
