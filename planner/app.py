@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from planner.build import STORE
 from planner.events import Arrival
 from planner.experiments import parse
 from planner.fallbacks import Fallbacks
@@ -17,7 +16,7 @@ from planner.pages import FLUSH_EVERY_S, PageQueue
 from planner.pending import Pending
 from planner.personal import Dependencies
 from planner.products.cache import CachedProducts
-from planner.products.sqlite import SqliteProducts
+from planner.products.engine import Stores
 from planner.projection import Projection
 from planner.retention import RETENTION_EVERY_S, Retention
 from planner.routes import DESCRIPTION, Routes
@@ -68,7 +67,9 @@ def create(
     pending = Pending(max_users=settings.pending_users, max_events=settings.pending_events)
     projection = Projection(clients["projection"], pending, service.telemetry)
     service.on_stop(projection.close)
-    dependencies = Dependencies(clients["recommender"], clients["ranker"], pending, projection, Fallbacks(service.telemetry))
+    dependencies = Dependencies(
+        clients["recommender"], clients["preferences"], clients["ranker"], pending, projection, Fallbacks(service.telemetry)
+    )
     search = Search(dependencies, clients["searcher"], products, pages, options)
     intake = Intake(
         writer,
@@ -98,11 +99,11 @@ def _options(settings: PlannerSettings, shop: Shop, base: Path) -> Options:
 
 
 def _products(service: Service, shop: Shop, settings: PlannerSettings) -> Served[CachedProducts]:
+    stores = Stores(settings.products_url, shop.info())
+    service.on_stop(stores.close)
+
     def load(folder: Path, manifest: Manifest) -> CachedProducts:
-        try:
-            return CachedProducts(SqliteProducts(folder / STORE), settings.cached_summaries)
-        except AisleError as error:
-            raise ConfigurationError(f"generation {folder.name} of shop {shop.name!r}: {error.detail}; run `aisle build`") from None
+        return CachedProducts(stores.open(folder), settings.cached_summaries)
 
     served: Served[CachedProducts] = Served(Versions(shop.generations), load)
 
@@ -122,10 +123,11 @@ def _products(service: Service, shop: Shop, settings: PlannerSettings) -> Served
 
 
 def _clients(service: Service, settings: PlannerSettings, transport: httpx.AsyncBaseTransport | None) -> dict[str, ServiceClient]:
-    """One for each service; `projection` is the recommender again, with a breaker of its own."""
+    """One for each service; `preferences` and `projection` are the recommender again, with breakers of their own."""
     shared = transport or AiohttpTransport()
     urls = {
         "recommender": settings.recommender_url,
+        "preferences": settings.recommender_url,
         "projection": settings.recommender_url,
         "searcher": settings.searcher_url,
         "ranker": settings.ranker_url,

@@ -23,9 +23,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Dependencies:
-    """`ranked_release` is the release that the ranker last answered with: while a new one arrives, the one that both services have."""
+    """`preferences` is the recommender again with a breaker of its own: a user graph or a model server that fails says nothing about /analyse.
+    `ranked_release` is the release that the ranker last answered with: while a new one arrives, the one that both services have."""
 
     recommender: ServiceClient
+    preferences: ServiceClient
     ranker: ServiceClient
     pending: Pending
     projection: Projection
@@ -133,7 +135,7 @@ class Personal:
         request = PreferencesRequest(user, state.categories, pending, state.generation, release)
         budget_ms = self.budget.before_ranking_ms(self.call.deadline.remaining_ms())
         try:
-            return await self.on.recommender.post("/preferences", request, PreferencesAnswer, self.call, budget_ms=budget_ms)
+            return await self.on.preferences.post("/preferences", request, PreferencesAnswer, self.call, budget_ms=budget_ms)
         except VersionGone as gone:
             if gone.field != "release":
                 raise

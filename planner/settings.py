@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from services.elastic import ADDRESS
 from services.settings import ServiceSettings, setting
 
 
@@ -10,6 +11,7 @@ class PlannerSettings(ServiceSettings, frozen=True, kw_only=True):
     recommender_url: Annotated[str, setting("where the recommender listens", pattern="^https?://")] = "http://127.0.0.1:8001"
     searcher_url: Annotated[str, setting("where the searcher listens", pattern="^https?://")] = "http://127.0.0.1:8002"
     ranker_url: Annotated[str, setting("where the ranker listens", pattern="^https?://")] = "http://127.0.0.1:8003"
+    products_url: Annotated[str, setting("Elasticsearch cluster of the product store; empty: the embedded one", pattern=ADDRESS)] = ""
     candidates: Annotated[int, setting("candidates that retrieval looks for and pages go up to", "products", ge=10, le=1000)] = 200
     project_wait_ms: Annotated[int, setting("how long /events waits for the user graph before it answers", "ms", ge=0, le=1000)] = 50
     page_queue: Annotated[int, setting("records of served pages that may wait for the event log", "records", ge=1)] = 5000

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ranker.build import FOLDER
+from ranker.engine import Weights
 from ranker.pairs import Pairs
-from ranker.ranking import STRATEGIES
+from ranker.ranking import STRATEGIES, WEIGHTS
 from ranker.routes import Routes
 from ranker.settings import RankerSettings
 from services.app import Service
@@ -15,7 +16,7 @@ from services.errors import ConfigurationError
 from services.features import FEATURE_SCHEMA, lasting
 from services.forward import ForwardIndex
 from services.forward import load as load_forward
-from services.models.onnx import load as load_onnx
+from services.models.engine import Executor
 from services.models.port import Model
 from services.shop import home as default_home
 from services.shop import open_shop
@@ -26,7 +27,7 @@ LoadModel = Callable[[Path, Manifest], Model]
 def create(
     settings: RankerSettings,
     home: Path | None = None,
-    load_model: LoadModel = load_onnx,
+    load_model: LoadModel | None = None,
     now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
 ) -> Service:
     """The service over the shop's current generation and release and the ones before.
@@ -36,12 +37,19 @@ def create(
     """
     shop = open_shop(settings.shop, home or default_home())
     shop.info()
+    executor = Executor(settings.models_url)
+    load_release = load_model or executor.load
+    weights = Weights(settings.ranking_url, shop) if settings.ranking_url else None
+    if settings.strategy == WEIGHTS and weights is None:
+        raise ConfigurationError("AISLE_RANKER_STRATEGY=weights needs a ranking index: set AISLE_RANKER_RANKING_URL")
     generations = Served(Versions(shop.generations), load_index)
-    releases = Served(Versions(shop.releases), lambda folder, manifest: checked(load_model(folder, manifest)))
+    releases = Served(Versions(shop.releases), lambda folder, manifest: checked(load_release(folder, manifest)))
     pairs = Pairs(generations, releases)
     service = Service("ranker", settings, description="Features and order of the candidates of one shop")
 
     def refresh() -> None:
+        if weights is not None:
+            weights.refresh()
         for artifact, version in (("generation", generations.refresh()), ("release", releases.refresh())):
             if version is not None:
                 service.telemetry.set("aisle_version", version, artifact)
@@ -51,7 +59,11 @@ def create(
     service.background("refresh", refresh, settings.refresh_s)
     service.check("generation", lambda: _generation(generations))
     service.check("release", lambda: _release(releases))
-    Routes(service, pairs, now_ms)
+    service.on_stop(executor.close)
+    if weights is not None:
+        service.check("ranking", weights.ping)
+        service.on_stop(weights.close)
+    Routes(service, pairs, now_ms, weights=weights, strategy=settings.strategy or None, remote_models=executor.remote)
     return service
 
 

@@ -2,14 +2,21 @@
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 
+from ranker.settings import RankerSettings
+from ranker.weights_elastic import SETTING
+from ranker.weights_elastic import write as write_ranking
+from services.artifacts import Versions
 from services.catalogue import Catalogue
+from services.elastic import ElasticError, Indexes, indexes
 from services.errors import ConfigurationError
 from services.forward import ForwardIndex, build, load, save
+from services.settings import load as load_settings
 from services.shop import Shop
 
 FOLDER = "ranker"
@@ -39,16 +46,28 @@ def build_part(shop: Shop, generation: int) -> ForwardIndex:
     return written
 
 
+def _write_ranking(engine: Indexes, shop: Shop, generation: int, index: ForwardIndex) -> None:
+    """What strategy `weights` asks. Raises ElasticError."""
+    written = write_ranking(engine, generation, Catalogue(shop.generations / str(generation)), shop.info(), index)
+    engine.prune([*Versions(shop.generations).complete(), generation])
+    engine.cluster.close()
+    log.info("ranker: %s products in the ranking index", f"{written:,}")
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ranker.build", description=__doc__)
     parser.add_argument("shop_root", type=Path)
     parser.add_argument("generation", type=int)
+    parser.add_argument("--engines-only", action="store_true", help="the generation is built: copy it to the ranking index of the settings")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    started = time.monotonic()
+    started, shop = time.monotonic(), Shop(given.shop_root)
     try:
-        index = build_part(Shop(given.shop_root), given.generation)
-    except (ConfigurationError, OSError) as error:
+        url = load_settings(RankerSettings, "AISLE_RANKER_", os.environ).ranking_url
+        index = load(shop.generations / str(given.generation) / FOLDER) if given.engines_only else build_part(shop, given.generation)
+        if url:
+            _write_ranking(indexes(url, SETTING, shop.info(), "ranking"), shop, given.generation, index)
+    except (ConfigurationError, ElasticError, OSError) as error:
         log.error("ranker: %s", error)
         return 2
     terms, seconds = len(index.vocabulary), time.monotonic() - started

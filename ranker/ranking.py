@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 BASELINES = {"popularity": POPULARITY_SCORE, "bm25": BM25}
 """Strategy -> the feature that is its score, within strict matches and then within the others."""
 STRATEGIES = ("network", *BASELINES)
+WEIGHTS = "weights"
+"""A strategy beside those: its scores come from the ranking index (ranker/weights.py)."""
 STRICT_LEAD = 10.0
 """What a strict match is ahead in a baseline's score; no value of those features reaches it."""
 MAX_CANDIDATES = 65_535
@@ -30,10 +32,13 @@ class Ranked:
     scores: Floats
 
 
-def strategy_of(asked: str | None, pair: Pair) -> str:
-    """The strategy that ranks: the one asked for, or the release's own. Raises InvalidRequest for one that this release cannot."""
+def strategy_of(asked: str | None, pair: Pair, *, weights: bool = False) -> str:
+    """The strategy that ranks: the one asked for, or the release's own. `weights`: there is a ranking index. Raises InvalidRequest for one
+    that this release cannot."""
     strategy = asked or pair.model.strategy
     possible = STRATEGIES if pair.model.strategy == "network" else tuple(BASELINES)
+    if weights:
+        possible = (*possible, WEIGHTS)
     if strategy not in possible:
         reason = f"release {pair.release} ({pair.model.strategy}) cannot rank by strategy {strategy[:40]!r}"
         raise InvalidRequest(reason, field="strategy", accepted=", ".join(possible))

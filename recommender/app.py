@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.graph.ladybug import open_graph
+from recommender.graph import ladybug, neo4j
 from recommender.graph.port import UserGraph
 from recommender.profile import ProfileCache
 from recommender.projection import Projector
@@ -23,9 +23,9 @@ from services.contracts import (
 from services.errors import ConfigurationError, Unavailable
 from services.eventlog.port import EventLogReader
 from services.eventlog.sqlite import SqliteReader
-from services.models import onnx
+from services.models.engine import Executor
 from services.models.port import Model
-from services.shop import open_shop
+from services.shop import Shop, open_shop
 
 DESCRIPTION = "What a query means and what its user prefers. Internal: the planner calls it."
 
@@ -36,20 +36,22 @@ def create(
     home: Path | None = None,
     log: EventLogReader | None = None,
     graph: UserGraph | None = None,
-    load_release: Callable[[Path, Manifest], Model] = onnx.load,
+    load_release: Callable[[Path, Manifest], Model] | None = None,
 ) -> Service:
-    """The service for one shop. Raises ConfigurationError when the shop has no generation, or its graph is open elsewhere."""
+    """The service for one shop. Raises ConfigurationError when the shop has no generation, its graph is open elsewhere, or an engine of the
+    settings is not there."""
     shop = open_shop(settings.shop, home)
-    generations, releases = Served(Versions(shop.generations), load), Served(Versions(shop.releases), load_release)
+    executor = Executor(settings.models_url)
+    generations, releases = Served(Versions(shop.generations), load), Served(Versions(shop.releases), load_release or executor.load)
     if generations.refresh() is None:
         raise ConfigurationError(f"shop {shop.name!r} has no generation to serve; run `aisle build`")
     releases.refresh()
     log = log or SqliteReader(shop.log_file)
-    graph = graph or open_graph(shop.graph, log.end(), readers=settings.graph_readers)
+    graph = graph or _open_graph(settings, shop, log.end())
     service = Service("recommender", settings, description=DESCRIPTION)
     cache = ProfileCache(settings.cached_profiles)
     projector = Projector(graph, log, Versions(shop.generations), cache, service.telemetry)
-    preferences = UserPreferences(generations, releases, graph, cache, service.telemetry)
+    preferences = UserPreferences(generations, releases, graph, cache, service.telemetry, remote_models=executor.remote)
     preferences.prepare()
     projection = Projection(projector)
     refresh = Refresh(service, generations, releases, preferences)
@@ -65,7 +67,7 @@ def create(
     service.check("release", lambda: _release(releases))
     service.background("refresh", refresh, settings.refresh_ms / 1000)
     service.background("projection", projector.catch_up, settings.projection_ms / 1000)
-    for stop in (log.close, graph.close, projection.close):  # called last first
+    for stop in (executor.close, log.close, graph.close, projection.close):  # called last first
         service.on_stop(stop)
     return service
 
@@ -83,6 +85,14 @@ class Refresh:
         for artifact, version in versions.items():
             if version is not None:
                 self._service.telemetry.set("aisle_version", version, artifact)
+
+
+def _open_graph(settings: RecommenderSettings, shop: Shop, log_end: int) -> UserGraph:
+    match settings.graph_url:
+        case "":
+            return ladybug.open_graph(shop.graph, log_end, readers=settings.graph_readers)
+        case url:
+            return neo4j.open_graph(url, shop.info().identity, log_end)
 
 
 def _graph(graph: UserGraph, projector: Projector) -> dict[str, int]:

@@ -47,10 +47,18 @@ class UserPreferences:
     """`/preferences`. A user of whom nothing is known, and a release without a network, get zeros: neutral, with `events` 0."""
 
     def __init__(
-        self, generations: Served[Understanding], releases: Served[Model], graph: UserGraph, cache: ProfileCache, telemetry: Telemetry
+        self,
+        generations: Served[Understanding],
+        releases: Served[Model],
+        graph: UserGraph,
+        cache: ProfileCache,
+        telemetry: Telemetry,
+        *,
+        remote_models: bool = False,
     ) -> None:
+        """`remote_models`: a release's calls wait for a server, so they are made in a thread."""
         self._generations, self._releases, self._graph, self._cache = generations, releases, graph, cache
-        self._telemetry = telemetry
+        self._telemetry, self._remote = telemetry, remote_models
         self._columns: dict[tuple[int, int], I32] = {}
         self._nobody = Profile.of([])
 
@@ -75,7 +83,10 @@ class UserPreferences:
                 profile.keep(key, states)
                 self._telemetry.observe("aisle_model_batch_rows", len(states), "encode")
         with call.timing.stage("inference"):
-            found = model.preference(states, request.categories)
+            if self._remote and len(states):
+                found = await call.run(model.preference, states, request.categories)
+            else:
+                found = model.preference(states, request.categories)
         return _answer(release, model, found, min(len(states), MAX_STEPS))
 
     def prepare(self) -> None:

@@ -71,13 +71,21 @@ class ElasticProducts:
             raise Unavailable(f"the product store cannot be read: {error}") from error
 
 
-def write(indexes: Indexes, generation: int, rows: Iterable[Row]) -> int:
-    """Make the index of one generation from rows (product_no, product_id, summary, product); returns how many there are. Raises ElasticError."""
-    documents = (
-        (number, {"product_id": product_id, "summary": summary.decode(), "product": product.decode()})
-        for number, product_id, summary, product in rows
-    )
-    return indexes.write(generation, MAPPING, documents)
+class ProductWriter:
+    """Fills the index of one generation."""
+
+    def __init__(self, indexes: Indexes, generation: int) -> None:
+        """Raises ElasticError."""
+        self._writer = indexes.writer(generation, MAPPING)
+
+    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows (product_no, product_id, summary, product), written on their way. Raises ElasticError."""
+        for number, product_id, summary, product in rows:
+            self._writer.add(number, {"product_id": product_id, "summary": summary.decode(), "product": product.decode()})
+            yield number, product_id, summary, product
+
+    def finish(self) -> int:
+        return self._writer.finish()
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -276,7 +276,7 @@ def _address(url: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def open_graph(url: str, shop: str, log_end: int) -> Neo4jGraph:
-    """The graph of the shop (`services.elastic.identity`), whose log ends at `log_end`. One that is ahead of its log was made from another log:
+    """The graph of the shop (`services.shop.ShopInfo.identity`), whose log ends at `log_end`. One that is ahead of its log was made from another log:
     it is made anew. Raises ConfigurationError for the graph of another shop."""
     graph = Neo4jGraph(url)
     if not graph.belongs_to(shop):

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from deploy.layout import PROJECT
-from planner.build import STORE
+from planner.products.engine import STORE
 from planner.products.sqlite import SqliteProducts
 from ranker.app import load_index
 from ranker.pairs import Pair

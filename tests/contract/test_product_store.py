@@ -7,9 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.products import elastic
 from planner.products.cache import CachedProducts
-from planner.products.elastic import ElasticProducts
+from planner.products.elastic import ElasticProducts, ProductWriter
 from planner.products.port import ProductStore, Summary
 from planner.products.sqlite import Row, SqliteProducts, write
 from services.elastic import indexes
@@ -34,7 +33,9 @@ def open_cached(tmp_path: Path, ask: Ask) -> ProductStore:
 
 def open_elastic(tmp_path: Path, ask: Ask) -> ProductStore:
     made = indexes(ask("elasticsearch_url"), "AISLE_PLANNER_PRODUCTS_URL", ShopInfo(name="contract"), "products")
-    assert elastic.write(made, 1, iter(PRODUCTS)) == len(PRODUCTS)
+    writer = ProductWriter(made, 1)
+    assert list(writer.passing(PRODUCTS)) == PRODUCTS
+    assert writer.finish() == len(PRODUCTS)
     return OwnCluster(made.cluster, made.open(1, "AISLE_PLANNER_PRODUCTS_URL"))
 
 

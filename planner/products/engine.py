@@ -1,0 +1,40 @@
+"""Which engine the product store has: chosen by one setting."""
+
+from pathlib import Path
+
+from planner.products.elastic import ElasticProducts
+from planner.products.port import ProductStore
+from planner.products.sqlite import SqliteProducts
+from services.elastic import Indexes, indexes
+from services.errors import AisleError, ConfigurationError
+from services.shop import ShopInfo
+
+SETTING = "AISLE_PLANNER_PRODUCTS_URL"
+STORE = Path("planner") / "products.sqlite"
+"""Where the embedded store lies in a generation's folder."""
+
+
+class Stores:
+    """Opens the product stores of generations; connections are made once and kept. Raises ConfigurationError for a setting that is no address."""
+
+    def __init__(self, url: str, info: ShopInfo) -> None:
+        self.elastic: Indexes | None = indexes(url, SETTING, info, "products") if url else None
+
+    def open(self, folder: Path) -> ProductStore:
+        """The store of generations/N. Raises ConfigurationError when it cannot be opened."""
+        match self.elastic:
+            case None:
+                return _open_sqlite(folder)
+            case made:
+                return ElasticProducts(made.cluster, made.open(int(folder.name), SETTING))
+
+    def close(self) -> None:
+        if self.elastic is not None:
+            self.elastic.cluster.close()
+
+
+def _open_sqlite(folder: Path) -> ProductStore:
+    try:
+        return SqliteProducts(folder / STORE)
+    except AisleError as error:
+        raise ConfigurationError(f"generation {folder.name}: {error.detail}; run `aisle build`") from None
