@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import importing, judging, running, shops, top
+from deploy import load, importing, judging, running, shops, top
 from services.errors import ConfigurationError
 
 HELP = """AIsle: an e-commerce search that can be run, loaded and retrained.
@@ -14,7 +14,7 @@ HELP = """AIsle: an e-commerce search that can be run, loaded and retrained.
   aisle up                 make what is missing, start everything, print the addresses
   aisle status             what runs, where, since when, with how much memory
   aisle top                what it does now: rate, latency by service and stage, degradations
-  aisle load               60 seconds of shoppers, and where the milliseconds went
+  aisle load               60 seconds of shoppers: valid or not, and where the milliseconds went
   aisle down               stop everything
 
 Everything is kept under AISLE_HOME (default: .aisle in the working directory)."""
@@ -46,7 +46,7 @@ def main() -> None:
     pass
 
 
-for command in (running.up, running.down, running.status, running.logs, running.load, top.top):
+for command in (running.up, running.down, running.status, running.logs, load.load, top.top):
     main.add_command(command)
 for command in (shops.data, importing.import_, shops.build, shops.train, shops.models, shops.rollback, shops.forget):
     main.add_command(command)
