@@ -57,7 +57,8 @@ $(VENV)/aisle.stamp: requirements/aisle.lock pyproject.toml | $(VENV)/bin/python
 	@$(RUN) pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/aisle.stamp
+$(VENV)/dev.stamp: requirements/dev.lock requirements/wire.lock $(VENV)/aisle.stamp
 	@echo "== installing requirements/dev.lock"
 	@$(RUN) pip install --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(RUN) pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r requirements/wire.lock
 	@touch $@
