@@ -98,9 +98,9 @@ def guess(profile: Profile) -> list[Guess]:
             taken.add(source)
             found.append(Guess(target, source, reason))
     for target, by_data in BY_DATA.items():
-        if all(g.target != target for g in found) and (source := by_data(profile, taken)):
-            taken.add(source)
-            found.append(Guess(target, source, "no field has a usual name; this one looks most like it: read it"))
+        if all(g.target != target for g in found) and (likeliest := by_data(profile, taken)) is not None:
+            taken.add(likeliest)
+            found.append(Guess(target, likeliest, "no field has a usual name; this one looks most like it: read it"))
     return found
 
 

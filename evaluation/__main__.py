@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from evaluation import judge as judging
 from evaluation import judgments, report, result
 from evaluation.compare import compare
 from evaluation.result import Result
@@ -116,7 +117,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _measured(system: System, wanted: judgments.Judgments, k: int) -> Result:
     try:
-        found = result.evaluate(system, wanted, k)
+        found = judging.evaluate(system, wanted, k)
     finally:
         system.close()
     settings = {name: value for name, value in found.system.get("settings", {}).items() if found.system["system"] == "running"}

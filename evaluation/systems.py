@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import httpx
 import msgspec
-from msgspec import Struct
 
 from evaluation.measures import RECALL_AT
+from evaluation.result import Answered, Shown
 from services.artifacts import Versions
 from services.contracts import Term
 from services.errors import ConfigurationError
@@ -20,24 +20,6 @@ from services.text import query_terms
 PAGE = 100
 SHOWN = 10
 """Items of a page whose titles are kept, and the page whose latency is taken: what a shopper waits for."""
-
-
-class Shown(Struct, frozen=True):
-    """A product on the first page, for people."""
-
-    product_id: str
-    title: str
-    strict: bool = True
-
-
-class Answered(Struct, frozen=True, kw_only=True):
-    """What a system gave for one query: at most RECALL_AT product ids, best first."""
-
-    product_ids: list[str]
-    shown: list[Shown]
-    latency_ms: float
-    corrected: str | None = None
-    degraded: list[str] = []
 
 
 class System(Protocol):

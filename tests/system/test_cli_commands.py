@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_the_commands_are_these() -> None:
-    assert sorted(["up", "down", "status", "logs", "load", "data", "import", "build", "train", "models", "rollback", "forget"]) == COMMANDS
+    assert sorted(["up", "down", "status", "logs", "load", "data", "import", "build", "train", "models", "rollback", "forget", "evaluate", "explain"]) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
