@@ -47,6 +47,7 @@ class Wishes:
     port: int = DEFAULT_PORT
     locust_port: int = DEFAULT_LOCUST_PORT
     locust: bool = True
+    engines: str = "embedded"
 
 
 def child_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:

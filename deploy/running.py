@@ -1,21 +1,24 @@
 """Commands about running processes: up, down, status, logs, load."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from deploy import engines as real_engines
 from deploy import layout, setup
 from deploy.console import Terminal, columns
 from deploy.preflight import RunLock, check_disk, check_not_running, check_port, check_workers, require_shop
 from deploy.processes import GRACE_S, identify, is_alive, members, stop
 from deploy.state import Identity, RunState, StateFile
 from deploy.status import show
-from deploy.supervisor import Supervisor, last_lines
+from deploy.supervisor import READY_LIMIT_S, Supervisor, last_lines
 from services.artifacts import Versions
 from services.errors import ConfigurationError
 from services.shop import Shop, home, open_shop
@@ -43,8 +46,16 @@ DETACHED_LIMIT_S = 1800.0
 @click.option("--locust/--no-locust", default=True, show_default=True, help="Whether to start Locust's web page.")
 @click.option("--restart/--no-restart", default=True, show_default=True, help="Whether a service that dies is restarted (once).")
 @click.option("--workers", default=1, show_default=True, help="Processes per service; embedded engines allow one.")
+@click.option(
+    "--engines",
+    default="embedded",
+    envvar="AISLE_ENGINES",
+    show_default=True,
+    type=click.Choice(["embedded", "real"]),
+    help="real: Elasticsearch, Neo4j and the model server, as local processes with fresh data (needs Java 17; downloaded once, with Maven).",
+)
 @click.option("--detach", is_flag=True, help="Return once everything is ready; `aisle down` stops it.")
-def up(shop: str, host: str, port: int, locust_port: int, locust: bool, restart: bool, workers: int, detach: bool) -> None:
+def up(shop: str, host: str, port: int, locust_port: int, locust: bool, restart: bool, workers: int, engines: str, detach: bool) -> None:
     """Make what is missing, start every service, wait until each is ready, print the addresses.
 
     The first time this makes the demo world, its logs, generation 1 and release 1 (some minutes); a second time it just starts.
@@ -56,13 +67,14 @@ def up(shop: str, host: str, port: int, locust_port: int, locust: bool, restart:
       aisle up --shop electronics --port 8100 --locust-port 8189
       AISLE_RANKER_PORT=9003 aisle up --no-restart
       aisle up --detach && aisle load && aisle down
+      aisle up --engines real
     """
     check_workers(workers, os.environ)
     base, state = home(), StateFile(home())
     check_not_running(state)
     check_disk(base)
     target = open_shop(shop, base) if shop == setup.DEMO else require_shop(shop, base)
-    wishes = layout.Wishes(shop, base, host, port, locust_port, locust)
+    wishes = layout.Wishes(shop, base, host, port, locust_port, locust, engines)
     if detach:
         _detached(state, target, wishes, restart)
     else:
@@ -81,12 +93,48 @@ def _foreground(state: StateFile, shop: Shop, wishes: layout.Wishes, restart: bo
     try:
         _prepare(state, run, shop, environment, terminal)
         check_versions(shop)
-        terminal.head(f"starting shop {shop.name!r}")
-        supervisor = Supervisor(specs, run, state, environment, terminal)
-        return supervisor.run(restart=restart, on_ready=lambda run: _addresses(run, terminal))
+        if wishes.engines == "embedded":
+            return _serve(state, run, shop, specs, environment, terminal, restart)
+        with _interruptible(), real_engines.running(shop, state.folder / "engines", environment, terminal) as engines:
+            environment |= engines.settings
+            real_engines.note(run, engines)
+            real_engines.fill(shop, environment, state.logs, terminal, _noting(state, run))
+            return _serve(state, run, shop, specs, environment, terminal, restart, real_engines.READY_LIMIT_S)
     finally:
         state.remove()
         lock.release()
+
+
+def _serve(
+    state: StateFile,
+    run: RunState,
+    shop: Shop,
+    specs: list[layout.Spec],
+    environment: dict[str, str],
+    terminal: Terminal,
+    restart: bool,
+    ready_limit_s: float = READY_LIMIT_S,
+) -> int:
+    terminal.head(f"starting shop {shop.name!r}")
+    supervisor = Supervisor(specs, run, state, environment, terminal)
+    return supervisor.run(restart=restart, ready_limit_s=ready_limit_s, on_ready=lambda run: _addresses(run, terminal))
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C or `aisle down` before the services run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise ConfigurationError("stopped while the engines were prepared; nothing is left running") from None
+
+
+def _noting(state: StateFile, run: RunState) -> setup.Note:
+    def note(step: str | None, process: Identity | None) -> None:
+        run.step, run.step_process = step, process
+        state.write(run)
+
+    return note
 
 
 def _prepare(state: StateFile, run: RunState, shop: Shop, environment: dict[str, str], terminal: Terminal) -> None:
@@ -94,13 +142,9 @@ def _prepare(state: StateFile, run: RunState, shop: Shop, environment: dict[str,
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # `aisle down` interrupts like Ctrl-C
 
-    def note(step: str | None, process: Identity | None) -> None:
-        run.step, run.step_process = step, process
-        state.write(run)
-
     state.write(run)
     try:
-        setup.run_steps(steps, environment, state.logs, terminal, note)
+        setup.run_steps(steps, environment, state.logs, terminal, _noting(state, run))
     except KeyboardInterrupt:
         raise ConfigurationError("stopped while preparing; `aisle up` goes on with the step that was interrupted") from None
 
@@ -149,7 +193,7 @@ def _detached(state: StateFile, shop: Shop, wishes: layout.Wishes, restart: bool
     terminal = Terminal()
     argv = [sys.executable, "-m", "deploy.cli", "up", "--shop", shop.name, "--host", wishes.host, "--port", str(wishes.port)]
     argv += ["--locust-port", str(wishes.locust_port), "--locust" if wishes.locust else "--no-locust"]
-    argv.append("--restart" if restart else "--no-restart")
+    argv += ["--restart" if restart else "--no-restart", "--engines", wishes.engines]
     state.logs.mkdir(parents=True, exist_ok=True)
     log = state.logs / "supervisor.log"
     with open(log, "wb") as output:

@@ -18,6 +18,8 @@ from services.eventlog.sqlite import SqliteReader
 from services.shop import Shop
 
 DEMO = "demo"
+Note = Callable[[str | None, Identity | None], None]
+"""Told which step runs, and as which process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def run_steps(
     environment: Mapping[str, str],
     logs: Path,
     terminal: Terminal,
-    note: Callable[[str | None, Identity | None], None] = lambda step, process: None,
+    note: Note = lambda step, process: None,
 ) -> None:
     """Run steps one after the other. `note` is told what runs. Raises ConfigurationError with the last words of one that failed."""
     logs.mkdir(parents=True, exist_ok=True)
@@ -115,9 +117,7 @@ def run_steps(
         terminal.say(f"all made in {time.monotonic() - began:.1f} s")
 
 
-def _run_step(
-    step: Step, environment: Mapping[str, str], log: Path, terminal: Terminal, note: Callable[[str | None, Identity | None], None]
-) -> None:
+def _run_step(step: Step, environment: Mapping[str, str], log: Path, terminal: Terminal, note: Note) -> None:
     process = spawn(step.argv, environment, subprocess.PIPE)
     identity = identify(process.pid)
     note(step.name, identity)

@@ -10,7 +10,7 @@ import click
 import httpx
 import msgspec
 
-from deploy import layout, setup
+from deploy import engines, layout, setup
 from deploy.console import Terminal, columns
 from deploy.preflight import check_disk, require_shop
 from deploy.running import running_planner
@@ -24,7 +24,8 @@ shop_option = click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", sh
 
 def _run(steps: Sequence[setup.Step]) -> None:
     check_disk(home())
-    setup.run_steps(steps, layout.child_environment(home(), os.environ), StateFile(home()).logs, Terminal())
+    environment = layout.child_environment(home(), os.environ) | engines.of_running(StateFile(home()))
+    setup.run_steps(steps, environment, StateFile(home()).logs, Terminal())
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

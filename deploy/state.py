@@ -39,10 +39,14 @@ class RunState(msgspec.Struct, kw_only=True):
     """What is being made while `preparing`."""
     step_process: Identity | None = None
     services: list[ServiceState] = []
+    engines: list[ServiceState] = []
+    """Real engines that were started with the services (`--engines real`)."""
+    engine_settings: dict[str, str] = {}
+    """What names them to services and builders: AISLE_SEARCHER_HIGH_URL, ..."""
 
     def processes(self) -> list[Identity]:
         """Every process the supervisor started and last knew of."""
-        return [p for p in [self.step_process, *(s.process for s in self.services)] if p]
+        return [p for p in [self.step_process, *(s.process for s in (*self.services, *self.engines))] if p]
 
     def service(self, name: str) -> ServiceState | None:
         return next((s for s in self.services if s.name == name), None)
