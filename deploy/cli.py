@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import load, importing, judging, running, shops, top
+from deploy import importing, judging, load, running, shops, top
 from services.errors import ConfigurationError
 
 HELP = """AIsle: an e-commerce search that can be run, loaded and retrained.
@@ -48,7 +48,7 @@ def main() -> None:
 
 for command in (running.up, running.down, running.status, running.logs, load.load, top.top):
     main.add_command(command)
-for command in (shops.data, importing.import_, shops.build, shops.train, shops.models, shops.rollback, shops.forget):
+for command in (preparing.prepare, shops.data, importing.import_, shops.build, shops.train, shops.models, shops.rollback, shops.forget):
     main.add_command(command)
 for command in (judging.evaluate, judging.explain):
     main.add_command(command)

@@ -1,150 +1,193 @@
-"""Real engines for `aisle up --engines real`: four Elasticsearch clusters, Neo4j and the model server as local processes, with fresh data.
+"""Metrics of engines that have no Prometheus endpoint of their own: read from their status pages, every few seconds.
 
-Which engine a service uses is a matter of its settings alone (AISLE_SEARCHER_HIGH_URL, ...): this starts what they shall name, and names it. An
-engine whose setting is given already is not started.
+    python -m deploy.engines --elasticsearch high=http://tier-high:9200 --neo4j graph=http://graph:7474 \\
+        --tensorflow models=http://models:8501/v1/models/aisle --locust locust=http://locust:8089
+
+Passwords come from ELASTIC_PASSWORD and NEO4J_PASSWORD. An engine that does not answer is down (aisle_engine_up 0), and asked again.
 """
 
-import contextlib
-import shutil
+import logging
+import os
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from deploy import setup
-from deploy.console import Terminal
-from deploy.local import elasticsearch, model_server, neo4j
-from deploy.local.server import Server
-from deploy.local.toolchain import Toolchain
-from deploy.processes import identify
-from deploy.state import RunState, ServiceState, StateFile
-from services.artifacts import Versions
-from services.shop import Shop
+import click
+import httpx
 
-TIERS = ("high", "medium", "low")
-GRAPH, MODELS = "AISLE_RECOMMENDER_GRAPH_URL", "AISLE_RECOMMENDER_MODELS_URL"
-SETTINGS: dict[str, tuple[str, ...]] = {
-    **{f"elasticsearch-{tier}": (f"AISLE_SEARCHER_{tier.upper()}_URL",) for tier in TIERS},
-    "elasticsearch-products": ("AISLE_PLANNER_PRODUCTS_URL", "AISLE_RANKER_RANKING_URL"),
-    "neo4j": (GRAPH,),
-    "model-server": (MODELS,),
+from services.telemetry import Telemetry
+
+LIMIT_S = 4.0
+STATUS = {"green": 0, "yellow": 1, "red": 2}
+GRAPH_COUNTS = ("MATCH (n) RETURN count(n)", "MATCH ()-[r]->() RETURN count(r)")
+GRAPH_HEAP = "CALL dbms.queryJmx('java.lang:type=Memory') YIELD attributes RETURN attributes.HeapMemoryUsage.value.properties"
+log = logging.getLogger("aisle.engines")
+
+Look = Callable[[httpx.Client, str, str, Telemetry], None]
+"""Asks one engine (client, name, address) and sets its metrics; raises httpx.HTTPError, KeyError, ValueError for what is no answer."""
+
+
+def elasticsearch(client: httpx.Client, name: str, url: str, telemetry: Telemetry) -> None:
+    health = _get(client, f"{url}/_cluster/health")
+    telemetry.set("aisle_engine_status", STATUS[health["status"]], name)
+    telemetry.set("aisle_engine_nodes", health["number_of_nodes"], name)
+    nodes = list(_get(client, f"{url}/_nodes/stats/jvm,indices,thread_pool")["nodes"].values())
+    for metric, path in (
+        ("aisle_engine_heap_bytes", ("jvm", "mem", "heap_used_in_bytes")),
+        ("aisle_engine_heap_limit_bytes", ("jvm", "mem", "heap_max_in_bytes")),
+        ("aisle_engine_documents", ("indices", "docs", "count")),
+        ("aisle_engine_store_bytes", ("indices", "store", "size_in_bytes")),
+        ("aisle_engine_queries_total", ("indices", "search", "query_total")),
+        ("aisle_engine_rejected_total", ("thread_pool", "search", "rejected")),
+    ):
+        telemetry.set(metric, sum(_at(node, path) for node in nodes), name)
+    query_ms = sum(_at(node, ("indices", "search", "query_time_in_millis")) for node in nodes)
+    telemetry.set("aisle_engine_query_seconds_total", query_ms / 1000, name)
+
+
+def neo4j(client: httpx.Client, name: str, url: str, telemetry: Telemetry) -> None:
+    statements = [{"statement": text} for text in (*GRAPH_COUNTS, GRAPH_HEAP)]
+    answer = client.post(f"{url}/db/neo4j/tx/commit", json={"statements": statements})
+    answer.raise_for_status()
+    nodes, relationships, heap = (result["data"][0]["row"][0] for result in answer.json()["results"])
+    telemetry.set("aisle_engine_documents", nodes, name)
+    telemetry.set("aisle_engine_relationships", relationships, name)
+    telemetry.set("aisle_engine_heap_bytes", heap["used"], name)
+    telemetry.set("aisle_engine_heap_limit_bytes", heap["max"], name)
+    telemetry.set("aisle_engine_nodes", 1, name)
+
+
+def tensorflow(client: httpx.Client, name: str, url: str, telemetry: Telemetry) -> None:
+    versions = _get(client, url)["model_version_status"]
+    available = [int(v["version"]) for v in versions if v["state"] == "AVAILABLE"]
+    telemetry.set("aisle_engine_version", max(available, default=0), name)
+
+
+def locust(client: httpx.Client, name: str, url: str, telemetry: Telemetry) -> None:
+    """Locust keeps totals until its next run; a counter that falls is a reset, as Prometheus understands it."""
+    stats = _get(client, f"{url}/stats/requests")
+    telemetry.set("aisle_load_users", stats["user_count"])
+    for entry in stats["stats"]:
+        if entry["name"] != "Aggregated":
+            telemetry.set("aisle_load_requests_total", entry["num_requests"], entry["name"])
+            telemetry.set("aisle_load_failures_total", entry["num_failures"], entry["name"])
+    percentiles = stats.get("current_response_time_percentiles") or {}
+    telemetry.set("aisle_load_median_seconds", (percentiles.get("response_time_percentile_0.5") or 0) / 1000)
+    telemetry.set("aisle_load_p95_seconds", (percentiles.get("response_time_percentile_0.95") or 0) / 1000)
+
+
+KINDS: dict[str, tuple[Look, tuple[str, str] | None]] = {
+    "elasticsearch": (elasticsearch, ("elastic", "ELASTIC_PASSWORD")),
+    "neo4j": (neo4j, ("neo4j", "NEO4J_PASSWORD")),
+    "tensorflow": (tensorflow, None),
+    "locust": (locust, None),
 }
-"""Engine -> the settings that name it. The ranker's own network stays in its process (0.03 ms there, 0.5 and a hop on a server), so that a model
-server that fails costs preferences and nothing else; AISLE_RANKER_MODELS_URL moves it."""
-FILLED = ("searcher", "planner", "ranker")
-"""Owners of what is in Elasticsearch; the user graph is filled from the log by the recommender itself."""
-READY_LIMIT_S = 600.0
-"""The user graph of a long history takes its time."""
-
-Start = Callable[[Path, Toolchain], Server]
 
 
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """What runs, and the settings that name it (those that were given included)."""
+class Poller:
+    """Looks at engines in turn until it is stopped. `engines`: (kind, name, address)."""
 
-    servers: Mapping[str, Server]
-    settings: Mapping[str, str]
+    def __init__(self, engines: list[tuple[str, str, str]], environment: "os._Environ[str] | dict[str, str]") -> None:
+        self.telemetry = Telemetry()
+        self._engines = [(kind, name, url.rstrip("/"), _client(kind, environment)) for kind, name, url in engines]
+        self._up: dict[str, bool] = {}
 
-    def states(self) -> list[ServiceState]:
-        now_ms = int(time.time() * 1000)
-        return [
-            ServiceState(
-                name=name,
-                address=s.url,
-                ready_url="",
-                log_file=str(s.log_file),
-                process=identify(s.pid),
-                condition="ready",
-                since_ms=now_ms,
-            )
-            for name, s in self.servers.items()
-        ]
+    def look(self) -> None:
+        for kind, name, url, client in self._engines:
+            try:
+                KINDS[kind][0](client, name, url, self.telemetry)
+                self._note(name, up=True, why="")
+            except (httpx.HTTPError, KeyError, ValueError, IndexError, TypeError) as error:  # an engine may answer anything
+                self._note(name, up=False, why=f"{type(error).__name__}: {error}")
 
-
-@contextlib.contextmanager
-def running(shop: Shop, folder: Path, environment: Mapping[str, str], terminal: Terminal) -> Iterator[Engines]:
-    """The engines that no setting of the environment names yet, ready, their data below `folder`; stopped, and their data removed, at the end.
-
-    To be entered in the main thread. Raises ConfigurationError in one line: no Java, no Maven for the first download, ...
-    """
-    toolchain = Toolchain(environment)
-    missing = {name: start for name, start in _starts(shop).items() if not all(environment.get(s) for s in SETTINGS[name])}
-    if any(name != "model-server" for name in missing):
-        _ = toolchain.java
-    _remove(folder)
-    for install in (elasticsearch.install, neo4j.install):
-        install(toolchain, terminal.say)
-    began, pool = time.monotonic(), ThreadPoolExecutor(len(missing) or 1, "engine")  # its threads live as long as what they started
-    try:
-        terminal.head(f"starting {', '.join(missing) or 'no engine: all are given by settings'}")
-        servers = _all_started({name: pool.submit(start, folder / name, toolchain) for name, start in missing.items()})
-        terminal.say(f"  ready in {time.monotonic() - began:.1f} s")
-        try:
-            given = {s: environment[s] for settings in SETTINGS.values() for s in settings if environment.get(s)}
-            yield Engines(servers, {s: servers[name].url for name in servers for s in SETTINGS[name]} | given)
-        finally:
-            _stop(servers.values())
-    finally:
-        pool.shutdown()
-        _remove(folder)
+    def _note(self, name: str, *, up: bool, why: str) -> None:
+        self.telemetry.set("aisle_engine_up", up, name)
+        if self._up.get(name) != up:
+            log.info("%s %s", name, "answers" if up else f"does not answer: {why}")
+        self._up[name] = up
 
 
-def fill(shop: Shop, environment: Mapping[str, str], logs: Path, terminal: Terminal, note: setup.Note) -> None:
-    """Copy the current generation into the engines that the environment names. Raises ConfigurationError."""
-    generation = Versions(shop.generations).current()
-    steps = [
-        setup.module(f"fill-{owner}", f"generation {generation} of the {owner} into its engines", f"{owner}.build", str(shop.root), str(generation), "--engines-only")
-        for owner in FILLED
-    ]  # fmt: skip
-    setup.run_steps(steps, environment, logs, terminal, note)
+def _client(kind: str, environment: "os._Environ[str] | dict[str, str]") -> httpx.Client:
+    credentials = KINDS[kind][1]
+    auth = (credentials[0], environment[credentials[1]]) if credentials and environment.get(credentials[1]) else None
+    return httpx.Client(auth=auth, timeout=LIMIT_S)
 
 
-def of_running(state: StateFile) -> dict[str, str]:
-    """Settings of the engines that run now: what builds a generation now has to fill them too. {} when none do."""
-    run = state.read()
-    return dict(run.engine_settings) if run else {}
+def _get(client: httpx.Client, url: str) -> Any:
+    answer = client.get(url)
+    answer.raise_for_status()
+    return answer.json()
 
 
-def note(run: RunState, engines: Engines) -> None:
-    run.engines, run.engine_settings = engines.states(), dict(engines.settings)
+def _at(tree: Any, path: tuple[str, ...]) -> float:
+    for key in path:
+        tree = tree[key]
+    return float(tree)
 
 
-def _starts(shop: Shop) -> dict[str, Start]:
-    starts: dict[str, Start] = {name: _cluster(name) for name in SETTINGS if name.startswith("elasticsearch")}
-    starts["neo4j"] = lambda folder, toolchain: neo4j.start(folder, toolchain=toolchain)
-    starts["model-server"] = lambda folder, toolchain: model_server.start(shop.releases, data_dir=folder)
-    return starts
+def server(host: str, port: int, telemetry: Telemetry) -> ThreadingHTTPServer:
+    """Serves /metrics and /healthz; not started yet."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path in ("/metrics", "/healthz")
+            body = telemetry.render() if self.path == "/metrics" else b"alive\n" if known else b"there are /metrics and /healthz\n"
+            self.send_response(200 if known else 404)
+            self.send_header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    return ThreadingHTTPServer((host, port), Handler)
 
 
-def _cluster(name: str) -> Start:
-    return lambda folder, toolchain: elasticsearch.start(folder, cluster_name=name, toolchain=toolchain)
+def _named(kind: str, values: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    found = []
+    for value in values:
+        name, separator, url = value.partition("=")
+        if not separator or not url.startswith(("http://", "https://")):
+            raise click.BadParameter(f"{value!r} is not NAME=http://HOST:PORT", param_hint=f"--{kind}")
+        found.append((kind, name, url))
+    return found
 
 
-def _all_started(starting: Mapping[str, "Future[Server]"]) -> dict[str, Server]:
-    """All of them; when one fails, or we are interrupted, those that did start (also later) are stopped."""
-    try:
-        return {name: future.result() for name, future in starting.items()}
-    except BaseException:
-        for future in starting.values():
-            future.add_done_callback(_stop_result)
-        raise
+@click.command(help=__doc__)
+@click.option("--elasticsearch", "elastic", multiple=True, metavar="NAME=URL")
+@click.option("--neo4j", "graphs", multiple=True, metavar="NAME=URL")
+@click.option("--tensorflow", "models", multiple=True, metavar="NAME=URL")
+@click.option("--locust", "loads", multiple=True, metavar="NAME=URL")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=9400, show_default=True)
+@click.option("--interval", default=5.0, show_default=True, help="Seconds between two looks.")
+def main(
+    elastic: tuple[str, ...],
+    graphs: tuple[str, ...],
+    models: tuple[str, ...],
+    loads: tuple[str, ...],
+    host: str,
+    port: int,
+    interval: float,
+) -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s engines %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    engines = [
+        *_named("elasticsearch", elastic),
+        *_named("neo4j", graphs),
+        *_named("tensorflow", models),
+        *_named("locust", loads),
+    ]
+    poller = Poller(engines, os.environ)
+    web = server(host, port, poller.telemetry)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    log.info("metrics on http://%s:%d/metrics", *web.server_address[:2])
+    stopped = threading.Event()
+    while not stopped.wait(interval):
+        poller.look()
 
 
-def _stop_result(future: "Future[Server]") -> None:
-    if not future.cancelled() and future.exception() is None:
-        future.result().stop()
-
-
-def _stop(servers: Iterable[Server]) -> None:
-    threads = [threading.Thread(target=server.stop) for server in servers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,24 @@ METRICS: dict[str, Row] = {
     "aisle_click_position": Row("histogram", "Position of clicked products, from 1", (), POSITIONS),
     "aisle_log_offset": Row("gauge", "Position in the event log: written, projected", ("position",)),
     "aisle_graph_lag": Row("gauge", "Records of the event log that the user graph did not have when it was last brought up to date"),
+    # engines and load, as deploy/engines.py reads them from their status pages
+    "aisle_engine_up": Row("gauge", "1 when the engine answered the last look", ("engine",)),
+    "aisle_engine_status": Row("gauge", "Health that the engine reports: 0 green, 1 yellow, 2 red", ("engine",)),
+    "aisle_engine_nodes": Row("gauge", "Nodes of the engine's cluster", ("engine",)),
+    "aisle_engine_heap_bytes": Row("gauge", "Java heap in use, all nodes", ("engine",)),
+    "aisle_engine_heap_limit_bytes": Row("gauge", "Java heap at most, all nodes", ("engine",)),
+    "aisle_engine_documents": Row("gauge", "Documents, or nodes of a graph", ("engine",)),
+    "aisle_engine_relationships": Row("gauge", "Relationships of a graph", ("engine",)),
+    "aisle_engine_store_bytes": Row("gauge", "Disk that the documents take", ("engine",)),
+    "aisle_engine_queries_total": Row("counter", "Queries that the engine executed on its shards", ("engine",)),
+    "aisle_engine_query_seconds_total": Row("counter", "Time that they took", ("engine",)),
+    "aisle_engine_rejected_total": Row("counter", "Queries that it refused because its queue was full", ("engine",)),
+    "aisle_engine_version": Row("gauge", "Newest version of the model that is available", ("engine",)),
+    "aisle_load_users": Row("gauge", "Users or places of the load generator"),
+    "aisle_load_requests_total": Row("counter", "Requests that the load generator sent", ("kind",)),
+    "aisle_load_failures_total": Row("counter", "Requests that failed or were answered wrongly, as it sees it", ("kind",)),
+    "aisle_load_median_seconds": Row("gauge", "Median time as the load generator sees it, of the last seconds"),
+    "aisle_load_p95_seconds": Row("gauge", "95th percentile as the load generator sees it, of the last seconds"),
 }
 
 Labels = tuple[str, ...]

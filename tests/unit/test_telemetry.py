@@ -25,7 +25,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 def test_no_label_can_hold_what_a_user_typed_or_is() -> None:
     bounded = {"route", "status", "outcome", "stage", "reason", "where", "dependency", "queue", "artifact", "result", "tier", "mode"}
-    assert {label for row in METRICS.values() for label in row.labels} == bounded | {"call", "ai", "position"}
+    assert {label for row in METRICS.values() for label in row.labels} == bounded | {"call", "ai", "position", "engine", "kind"}
 
 
 def test_bounds_tell_stages_shorter_than_a_millisecond_apart_and_hold_the_objective() -> None:
