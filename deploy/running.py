@@ -1,4 +1,4 @@
-"""Commands about running processes: up, down, status, logs, load."""
+"""Commands about running processes: up, down, status, logs."""
 
 import contextlib
 import os
@@ -336,39 +336,6 @@ def running_planner(state: StateFile) -> tuple[RunState, str]:
     if planner is None or planner.condition == "down":
         raise ConfigurationError("the planner is down: `aisle logs planner` says why; `aisle down` and `aisle up` start it anew")
     return run, planner.address
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--users", default=20, show_default=True, type=click.IntRange(1), help="Shoppers at once.")
-@click.option("--seconds", default=60, show_default=True, type=click.IntRange(1), help="How long.")
-@click.option(
-    "--think",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Mean time between a shopper's steps, in seconds (exponential).",
-)
-@click.option("--seed", default=1, show_default=True, help="Seed of the shoppers' decisions.")
-@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[LOCUST OPTIONS]...")
-def load(users: int, seconds: int, think: float, seed: int, more: tuple[str, ...]) -> None:
-    """Shoppers who search, read, click and turn pages, against the running system, headless.
-
-    Prints rate, p50, p90, p99, errors, and per stage its busy time and its share of the critical path. Every answer is checked; exit
-    code 1 when one was wrong or failed. The results are also kept as JSON in <home>/run/loads. More options are Locust's own and
-    those of loadgen/locustfile.py (`python -m locust -f loadgen/locustfile.py --help`).
-
-    \b
-    Examples:
-      aisle load
-      aisle load --users 100 --seconds 30 --think 0.5
-      aisle load --page-turns 0.5 --html report.html
-    """
-    state = StateFile(home())
-    run, url = running_planner(state)
-    shop = open_shop(run.shop, home())
-    argv = [sys.executable, "-m", "loadgen", "--url", url, "--shop-root", str(shop.root), "--results", str(state.folder / "loads")]
-    argv += ["--users", str(users), "--seconds", str(seconds), "--think", str(think), "--seed", str(seed), *more]
-    raise SystemExit(run_through(argv))
 
 
 def run_through(argv: list[str]) -> int:

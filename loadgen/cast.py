@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.world import open_world
+from loadgen.asks import Ask
 from loadgen.shoppers import Habits, Shopper, TitleShopper, Wanted
 from loadgen.worldly import WorldShopper
 from services.artifacts import Versions
@@ -24,6 +25,16 @@ def shoppers(root: Path, habits: Habits, seed: int) -> Cast:
     shop = Shop(root)
     shop.info()
     return _of_world(root, seed) if shop.world.is_dir() else _of_titles(shop, habits, seed)
+
+
+def plain(cast: Cast) -> Callable[[int], Ask]:
+    """The query of shopper n, each time the first of a new one."""
+
+    def ask(number: int) -> Ask:
+        visit = cast(number % 2**32).visit()
+        return Ask(visit.query, visit.user_id, intent=visit.intent)
+
+    return ask
 
 
 def _of_world(root: Path, seed: int) -> Cast:

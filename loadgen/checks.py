@@ -1,11 +1,12 @@
 """Whether an answer is what was promised. Pure: what is wrong comes back as sentences; [] means all is well."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from services.contracts import SearchAnswer
+from services.contracts import Item, SearchAnswer
 
 _answers = msgspec.json.Decoder(SearchAnswer)
 
@@ -38,9 +39,9 @@ def check_page(answer: SearchAnswer, pages: Pages) -> list[str]:
     if positions != expected:
         wrong.append(f"positions {positions[:3]}... instead of {expected[:3]}...")
     if len(set(ids)) < len(ids):
-        wrong.append("a product stands twice on one page")
+        wrong.append("page shows a product twice")
     if again := pages.seen.intersection(ids):
-        wrong.append(f"{len(again)} products of earlier pages came again ({sorted(again)[0]})")
+        wrong.append(f"page turned: {len(again)} products of earlier pages came again ({sorted(again)[0]})")
     if pages.next_position == 1 and len(ids) < min(pages.page_size, answer.total.value):
         wrong.append(f"{len(ids)} items on the first page, though {answer.total.value} products match")
     if answer.cursor and len(ids) < pages.page_size:
@@ -52,6 +53,18 @@ def check_page(answer: SearchAnswer, pages: Pages) -> list[str]:
     pages.seen.update(ids)
     pages.next_position += len(ids)
     return wrong
+
+
+class _Priced(msgspec.Struct):
+    price_cents: int = -1
+
+
+def prices(items: Sequence[Item]) -> list[int]:
+    """Prices (cents) as the summaries of a page say them; -1 where there is none."""
+    try:
+        return [msgspec.json.decode(item.summary, type=_Priced).price_cents for item in items]
+    except msgspec.MsgspecError:
+        return [-1] * len(items)
 
 
 def check_events(status: int, body: bytes, sent: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from loadgen.shoppers import Action
-from services.contracts import EventKind
+from services.contracts import EventKind, Filters
 
 APPLICATION = "aisle-loadgen"
 ACTION_NAMES: dict[EventKind, str] = {"view": "view", "click": "click", "cart": "add_to_cart", "purchase": "purchase"}
@@ -27,8 +27,9 @@ class Who:
         return {name: value for name, value in named.items() if value is not None}
 
 
-def first_page(query: str, who: Who, page_size: int) -> bytes:
-    return msgspec.json.encode({"query": query, "page_size": page_size, **who.fields()})
+def first_page(query: str, who: Who, page_size: int, filters: Filters | None = None) -> bytes:
+    narrowed = {"filters": filters} if filters else {}
+    return msgspec.json.encode({"query": query, "page_size": page_size, **narrowed, **who.fields()})
 
 
 def next_page(cursor: str, who: Who) -> bytes:

@@ -1,189 +1,349 @@
-"""Locust's side: shoppers as Locust users. `aisle up` serves it as a web page, `aisle load` runs it headless. One process.
+"""Locust's side of a load: its command line and web page, its users, its processes.
 
-The only file that imports Locust, which patches the process that it is in (gevent). Decisions, checks and sums are in the files beside it.
+The only file that imports Locust, which patches the process that it is in (gevent). When requests are sent is decided in schedules.py,
+what they are in asks.py, what is done with answers in crew.py; lead.py and judge.py make the run of it.
 """
 
-import datetime
-import itertools
 import logging
-import random
-import secrets
+import os
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import gevent
+import msgspec
 from gevent.event import Event
 from locust import FastHttpUser, constant, events, task
 from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
 from rich.console import Console
 
-from loadgen import client
-from loadgen.cast import shoppers
-from loadgen.checks import Pages, check_events, check_page, decode
-from loadgen.recorder import Recorder
-from loadgen.report import Result, save, show
-from loadgen.shoppers import Habits, Visit
-from services.contracts import SearchAnswer
+from loadgen import page
+from loadgen.asks import Pool, mixed, probes
+from loadgen.cast import plain, shoppers
+from loadgen.collector import Totals
+from loadgen.crew import OUTSTANDING, Crew, Look, Post, Reply, ShopperLoop
+from loadgen.lead import Lead
+from loadgen.options import OPTIONS, watched, wish
+from loadgen.report import show
+from loadgen.run import Calibration, Run, save
+from loadgen.seen import Seen
+from loadgen.shelf import known
+from loadgen.shoppers import Habits
+from services.errors import ConfigurationError
 
 PROGRESS_S = 5.0
-WIDTH = 140
-JSON = {"content-type": "application/json"}
-FIRST, NEXT, EVENTS = "POST /search", "POST /search (next page)", "POST /events"
+BATCH_S = 1.0
+WIDTH = 220
+IN_STEP_S = 1.0
+"""Between the word to begin and the beginning, so that all processes hear it before."""
+PATIENCE_S = 30.0
+"""How long the end of a load waits for what its processes have to report."""
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's
 def _arguments(parser: Any) -> None:
-    group = parser.add_argument_group("AIsle's shoppers")
-    group.add_argument(
-        "--shop-root", required=True, env_var="AISLE_LOAD_SHOP_ROOT", help="Folder of the shop: who its shoppers are, what they look for"
-    )
-    group.add_argument(
-        "--think", type=float, default=1.0, env_var="AISLE_LOAD_THINK", help="Mean seconds between the steps of a shopper (exponential)"
-    )
-    group.add_argument("--seed", type=int, default=1, env_var="AISLE_LOAD_SEED", help="Seed of the shoppers' decisions")
-    group.add_argument("--page-size", type=int, default=10, env_var="AISLE_LOAD_PAGE_SIZE", help="Items a page")
-    group.add_argument("--max-pages", type=int, default=5, env_var="AISLE_LOAD_MAX_PAGES", help="Pages of one query, at most")
-    group.add_argument(
-        "--turn", type=float, default=Habits().turn, env_var="AISLE_LOAD_TURN", help="Shops without a world: probability to turn the page"
-    )
-    group.add_argument(
-        "--click",
-        type=float,
-        default=Habits().click,
-        env_var="AISLE_LOAD_CLICK",
-        help="Shops without a world: probability to click an item",
-    )
-    group.add_argument("--results", default="", env_var="AISLE_LOAD_RESULTS", help="Folder that results are kept in, as JSON")
+    group = parser.add_argument_group("AIsle's load")
+    about = "Folder of the shop: who its shoppers are, what they look for"
+    group.add_argument("--shop-root", required=True, env_var="AISLE_LOAD_SHOP_ROOT", help=about)
+    for option in OPTIONS:
+        more = {"choices": list(option.choices)} if option.choices else {"type": type(option.default)}
+        text = f"{option.help} (default: {option.default})".replace("%", "%%")
+        group.add_argument(option.flag, default=option.default, env_var=option.variable, help=text, **more)
 
 
 class Session:
-    """What all shoppers of one Locust process share."""
+    """What one Locust process is in a load: alone, the lead of others, or one of those."""
 
     def __init__(self, environment: Any) -> None:
-        self.options = environment.parsed_options
-        habits = Habits(turn=self.options.turn, click=self.options.click)
-        self.make = shoppers(Path(self.options.shop_root), habits, self.options.seed)
-        self.numbers = itertools.count()
-        self.stopping = Event()
-        self.start()
+        self.environment, self.runner = environment, environment.runner
+        self.crew: Crew | None = None
+        self.lead: Lead | None = None
+        self.run: Run | None = None
+        self.ready = Event()
+        self._ends = Event()
+        self._root = Path(environment.parsed_options.shop_root)
+        self.shelf, self.known = known(self._root)
+        self._pools: dict[tuple[Any, ...], Pool] = {}
+        self._dispatcher = Dispatcher(environment)
+
+    @property
+    def leads(self) -> bool:
+        return not isinstance(self.runner, WorkerRunner)
+
+    @property
+    def works(self) -> bool:
+        return not isinstance(self.runner, MasterRunner)
+
+    @property
+    def results(self) -> Path | None:
+        folder = self.environment.parsed_options.results
+        return Path(folder) if folder else None
+
+    # ---- the beginning ----
 
     def start(self) -> None:
-        self.stopping.clear()
-        names = ("host", "num_users", "spawn_rate", "shop_root", "think", "seed", "page_size", "max_pages", "turn", "click")
-        self.recorder = Recorder({n: getattr(self.options, n) for n in names if getattr(self.options, n, None) is not None})
+        options = self.environment.parsed_options
+        self.wish = wish(options)
+        self.run = None
+        self._ends = Event()
+        if self.leads:
+            self.lead = Lead(self.wish, self.shelf, self._root, self.results, watched(options.watch))
+            gevent.spawn(self._follow, self.lead)
+        if self.works:
+            habits = Habits(turn=options.turn, click=options.click)
+            cast = shoppers(self._root, habits, self.wish.seed)
+            self.crew = Crew(self.wish, self._pool(cast), cast, self.known)
+            gevent.spawn(self._batches, self.crew)
+        self.ready.set()
+        gevent.get_hub().loop.update_now()  # the time would else be that before everything was read
+        if self.leads:
+            gevent.spawn(self._conduct)
 
-    def finish(self) -> Result:
-        result = self.recorder.result()
-        if self.options.results:
-            save(result, Path(self.options.results))
-        return result
+    def _pool(self, cast: Any) -> Pool:
+        w = self.wish
+        key = (w.seed, w.pool, w.mix)
+        if key not in self._pools:
+            ask = plain(cast)
+            asks = mixed(ask, self.known, w.mix, w.pool, w.seed) if w.open else []
+            self._pools[key] = Pool(asks, probes(ask, self.known, w.seed) if w.mix.probes else [], w.mix.probes)
+        return self._pools[key]
+
+    def _conduct(self) -> None:
+        """The probes while nothing else is asked, then the word to begin, then the end."""
+        assert self.lead
+        lead = self.lead
+        if isinstance(self.runner, MasterRunner):
+            workers = list(self.runner.clients.keys())
+            self._expected, self._asked = set(workers), Event()
+            self.runner.send_message("aisle-probe", None, workers[0])
+            self._asked.wait(120)
+            at = time.time() + IN_STEP_S
+            lead.begin(IN_STEP_S)
+            for index, client_id in enumerate(workers):
+                self.runner.send_message("aisle-begin", {"index": index, "of": len(workers), "at": at}, client_id)
+            self._ends.wait()
+        else:
+            assert self.crew
+            self.crew.ask_probes_idle(self._dispatcher.post)
+            lead.begin(0.1)
+            self.crew.begin(0, 1, 0.1, self._dispatcher.post)
+            self.crew.ended.wait()
+            self._hand_over(self.crew)
+        if self.environment.web_ui:
+            self.runner.stop()
+        else:
+            self.runner.quit()
+
+    def probe(self) -> None:
+        """A worker was told to ask the probes."""
+        self.ready.wait()
+        assert self.crew
+        self.crew.ask_probes_idle(self._dispatcher.post)
+        self._send_batch(self.crew)
+        self.runner.send_message("aisle-asked")
+
+    def begin(self, index: int, of: int, at: float) -> None:
+        """A worker was told to begin."""
+        self.ready.wait()
+        assert self.crew
+        self.crew.begin(index, of, at - time.time(), self._dispatcher.post)
+        self.crew.ended.wait()
+        self._hand_over(self.crew)
+
+    # ---- while it runs, and its end ----
+
+    def _follow(self, lead: Lead) -> None:
+        last = time.perf_counter()
+        while self.lead is lead and self.run is None:
+            gevent.sleep(BATCH_S)
+            lead.watch.sample(lead.clock_s)
+            if not self.environment.web_ui and time.perf_counter() - last >= PROGRESS_S:
+                last = time.perf_counter()
+                print(lead.line(self.runner.user_count), flush=True)
+
+    def _batches(self, crew: Crew) -> None:
+        while not crew.ended.is_set():
+            gevent.sleep(BATCH_S)
+            self._send_batch(crew)
+
+    def _send_batch(self, crew: Crew) -> None:
+        batch = crew.collector.take()
+        if not batch:
+            return
+        if self.lead:
+            self.lead.take(batch)
+        else:
+            self.runner.send_message("aisle-seen", msgspec.msgpack.encode(batch))
+
+    def _hand_over(self, crew: Crew) -> None:
+        self._send_batch(crew)
+        totals = crew.collector.totals(crew.cpu_s())
+        if self.lead:
+            self.lead.end(totals)
+        else:
+            self.runner.send_message("aisle-end", msgspec.msgpack.encode(totals))
+
+    def heard(self, kind: str, client_id: str, data: Any) -> None:
+        """The lead of others heard from one of them."""
+        if not self.lead:
+            return
+        if kind == "aisle-seen":
+            self.lead.take(msgspec.msgpack.decode(data, type=list[Seen]))
+        elif kind == "aisle-asked":
+            self._asked.set()
+        else:
+            self.lead.end(msgspec.msgpack.decode(data, type=Totals))
+            self._expected.discard(client_id)
+            if not self._expected:
+                self._ends.set()
+
+    def stop(self) -> None:
+        """Somebody or the schedule ends the load."""
+        if self.crew:
+            self.crew.stopping.set()
+
+    def finish(self) -> Run | None:
+        """The run, made once. What was stopped before its time counts as far as it came."""
+        lead = self.lead
+        if lead is None or self.run is not None:
+            return self.run
+        interrupted = self.crew is not None and not self.crew.ended.is_set()
+        if isinstance(self.runner, MasterRunner):
+            interrupted = not self._ends.is_set()
+            self._ends.wait(PATIENCE_S if interrupted else 0)
+        elif self.crew and interrupted:
+            self.crew.stopping.set()
+            if self.crew.ended.wait(PATIENCE_S):
+                self._hand_over(self.crew)
+        stats = self.environment.stats.total
+        locust = {f"p{q * 100:g}": float(stats.get_response_time_percentile(q)) for q in (0.5, 0.99)} if stats.num_requests else {}
+        options = self.environment.parsed_options
+        users = int(options.num_users or 0)
+        self.run = lead.finish(users, locust, options.pinned, _calibration(options.calibration), interrupted=interrupted)
+        if self.results:
+            save(self.run, self.results)
+        return self.run
+
+
+class Dispatcher:
+    """A Locust user that is only a client: many requests at once over kept connections."""
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+        self._post: Post | None = None
+
+    @property
+    def post(self) -> Post:
+        if self._post is None:
+            Connections.host = self._environment.host
+            self._post = posting(Connections(self._environment).client)
+        return self._post
+
+
+def posting(client: Any) -> Post:
+    """POST through Locust's fast client; Locust is told the latency, so that its figures are of the same clock as ours."""
+
+    def post(path: str, body: bytes, name: str, headers: dict[str, str], look: Look) -> None:
+        sent = time.perf_counter()
+        with client.post(path, data=body, headers=headers, name=name, catch_response=True) as response:
+            ended = time.perf_counter()
+            error = str(getattr(response, "error", None) or "no answer")
+            timing = (response.headers or {}).get("server-timing", "") if response.status_code else ""
+            failure, latency_ms = look(Reply(response.status_code or 0, response.content or b"", timing, sent, ended, error))
+            response.request_meta["response_time"] = latency_ms
+            if failure:
+                response.failure(failure)
+            else:
+                response.success()
+
+    return post
+
+
+class Connections(FastHttpUser):
+    """The connections of an open loop; never spawned by Locust."""
+
+    abstract = True
+    concurrency = OUTSTANDING
+    max_retries = 0
+
+
+class ShopperUser(FastHttpUser):
+    """Closed loops: searches, reads, clicks, turns pages; thinks before each step. Open loops: waits for the end."""
+
+    wait_time = constant(0)  # thinking is between the steps of a visit, not only between visits
+    max_retries = 0
+
+    def on_start(self) -> None:
+        session: Session = self.environment.aisle
+        session.ready.wait()
+        assert session.crew
+        self.crew = session.crew
+        self.post = posting(self.client)
+        self.loop: ShopperLoop | None = None
+
+    @task
+    def visit(self) -> None:
+        if self.crew.wish.open:
+            self.crew.stopping.wait()
+            raise StopUser
+        self.crew.begun.wait()
+        if self.loop is None:
+            self.loop = self.crew.shopper()
+        try:
+            self.crew.visit(self.post, self.loop)
+        except gevent.GreenletExit:
+            raise StopUser from None
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's
 def _init(environment: Any, **_: Any) -> None:
-    session = environment.aisle = Session(environment)
-    gevent.get_hub().loop.update_now()  # the run time would else begin before the catalogue was read
-    environment.events.request.add_listener(_request(session))
+    try:
+        session = environment.aisle = Session(environment)
+        for user in (Connections, ShopperUser):
+            user.network_timeout = user.connection_timeout = wish(environment.parsed_options).timeout_s
+    except ConfigurationError as error:
+        raise SystemExit(f"load: {error}") from None
     environment.events.test_start.add_listener(lambda **_: session.start())
-    environment.events.test_stopping.add_listener(lambda **_: session.stopping.set())
+    environment.events.test_stopping.add_listener(lambda **_: session.stop())
+    _listen(environment.runner, session)
     if environment.web_ui:
-        environment.events.test_stop.add_listener(lambda **_: session.finish())
-        environment.web_ui.app.add_url_rule("/stages", "stages", lambda: _stages_page(session))
-    else:
+        environment.events.test_stop.add_listener(lambda **_: gevent.spawn(session.finish))
+        page.extend(environment.web_ui, lambda: session.run, lambda: _page(session))
+    elif session.leads:
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
-        gevent.spawn(_progress, environment, session)
         environment.events.quitting.add_listener(lambda **_: _report(environment, session))
 
 
-def _request(session: Session) -> Any:
-    def ended(name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
-        session.recorder.request(name, response_time, None if exception is None else str(exception) or type(exception).__name__)
-
-    return ended
-
-
-def _progress(environment: Any, session: Session) -> None:
-    while True:
-        gevent.sleep(PROGRESS_S)
-        print(session.recorder.line(environment.runner.user_count), flush=True)
+def _listen(runner: Any, session: Session) -> None:
+    if isinstance(runner, MasterRunner):
+        for kind in ("aisle-seen", "aisle-asked", "aisle-end"):
+            runner.register_message(kind, lambda environment, msg, **_: session.heard(msg.type, msg.node_id, msg.data))
+    elif isinstance(runner, WorkerRunner):
+        runner.register_message("aisle-probe", lambda **_: session.probe(), concurrent=True)
+        runner.register_message("aisle-begin", lambda msg, **_: session.begin(**msg.data), concurrent=True)
 
 
 def _report(environment: Any, session: Session) -> None:
-    result = session.finish()
-    show(result, Console(highlight=False, soft_wrap=True, width=max(WIDTH, Console().width)))
-    environment.process_exit_code = 0 if result.ok else 1
+    run = session.finish()
+    if run is None:
+        environment.process_exit_code = 2
+        return
+    console = Console(highlight=False, soft_wrap=True, width=max(WIDTH, Console().width))
+    show(run, console)
+    if session.results:
+        console.print(f"kept in {os.path.relpath(session.results)}; `aisle load show` prints it again")
+    environment.process_exit_code = 0 if run.ok else 1
 
 
-def _stages_page(session: Session) -> tuple[str, dict[str, str]]:
+def _page(session: Session) -> str:
+    if session.run is None:
+        return session.lead.line(session.runner.user_count) if session.lead else "no load has run yet"
     console = Console(record=True, width=WIDTH, file=StringIO())
-    show(session.recorder.result(), console)
-    return console.export_text(), {"content-type": "text/plain; charset=utf-8"}
+    show(session.run, console)
+    return console.export_text()
 
 
-class ShopperUser(FastHttpUser):
-    """Searches, reads, clicks, turns pages; thinks before each step."""
-
-    wait_time = constant(0)  # thinking is between the steps of a visit, not only between visits
-
-    def on_start(self) -> None:
-        self.session: Session = self.environment.aisle
-        number = next(self.session.numbers)
-        options = self.session.options
-        self.shopper = self.session.make(number)
-        self.thinking = random.Random(f"{options.seed}:think:{number}")
-        self.client_id = f"load-client-{number}"
-
-    @task
-    def visit(self) -> None:
-        visit = self.shopper.visit()
-        who = client.Who(visit.user_id, self.client_id, secrets.token_hex(8))
-        pages = Pages(self.session.options.page_size)
-        self.think()
-        answer = self.search(FIRST, client.first_page(visit.query, who, pages.page_size), pages)
-        for _ in range(1, self.session.options.max_pages):
-            cursor = self.react(answer, visit, who) if answer else None
-            if not cursor:
-                return
-            self.think()
-            answer = self.search(NEXT, client.next_page(cursor, who), pages)
-        if answer:
-            self.react(answer, visit, who)
-
-    def react(self, answer: SearchAnswer, visit: Visit, who: client.Who) -> str | None:
-        """Read the page and do what there is to do; returns the cursor when the shopper wants more and there is more."""
-        reaction = visit.read(answer.items)
-        if reaction.actions:
-            self.think()
-            ids = [secrets.token_hex(8) for _ in reaction.actions]
-            now = datetime.datetime.now(datetime.UTC)
-            body = client.events(reaction.actions, answer.query_id, who, now, ids)
-            with self.post("/events", body, EVENTS) as response:
-                if wrong := check_events(response.status_code, response.content or b"", len(ids)):
-                    response.failure("; ".join(wrong))
-        return answer.cursor if reaction.more else None
-
-    def search(self, name: str, body: bytes, pages: Pages) -> SearchAnswer | None:
-        """One page, checked; None when it is no answer at all."""
-        with self.post("/search", body, name) as response:
-            if response.status_code != 200:
-                response.failure(f"status {response.status_code} {(response.text or '')[:200]}".strip())
-                return None
-            try:
-                answer = decode(response.content)
-            except ValueError as error:
-                response.failure(str(error))
-                return None
-            wrong = check_page(answer, pages) + self.session.recorder.answer(answer, response.headers.get("server-timing", ""))
-            if wrong:
-                response.failure("; ".join(wrong))
-            return answer
-
-    def post(self, path: str, body: bytes, name: str) -> Any:
-        return self.client.post(path, data=body, headers=JSON, name=name, catch_response=True)  # type: ignore[arg-type]  # bytes are documented
-
-    def think(self) -> None:
-        """Time passes; a shopper who thinks when the load ends goes home."""
-        mean = self.session.options.think
-        if self.session.stopping.wait(self.thinking.expovariate(1 / mean) if mean else 0):
-            raise StopUser
+def _calibration(file: str) -> Calibration | None:
+    return msgspec.json.decode(Path(file).read_bytes(), type=Calibration) if file and Path(file).is_file() else None

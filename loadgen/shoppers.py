@@ -34,6 +34,8 @@ class Visit(Protocol):
 
     query: str
     user_id: str | None
+    intent: int
+    """Of the shop's world; -1 in a shop without one."""
 
     def read(self, items: Sequence[Item]) -> Reaction: ...
 
@@ -82,6 +84,7 @@ class TitleVisit:
     wanted: str
     habits: Habits
     rng: random.Random
+    intent: int = -1
 
     def read(self, items: Sequence[Item]) -> Reaction:
         actions: list[Action] = []

@@ -1,44 +1,11 @@
-"""Distributions of times in bounded memory, and the table of stages that they make. Pure."""
+"""The table of stages that the waterfalls of answers make. Pure."""
 
-import math
 from collections.abc import Iterable
 
 from msgspec import Struct
 
+from loadgen.hdr import Distribution
 from services.waterfall import AI_STAGES, Waterfall, busy, critical_path
-
-_STEP = math.log(1.01)
-_LEAST_MS = 1e-4
-
-
-class Distribution:
-    """Times in milliseconds in buckets 1 % wide: mean and extremes are exact, quantiles within 1 %."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sum_ms = 0.0
-        self.max_ms = 0.0
-        self._buckets: dict[int, int] = {}
-
-    def add(self, ms: float) -> None:
-        self.count += 1
-        self.sum_ms += ms
-        self.max_ms = max(self.max_ms, ms)
-        bucket = math.floor(math.log(max(ms, _LEAST_MS)) / _STEP)
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-
-    @property
-    def mean_ms(self) -> float:
-        return self.sum_ms / self.count if self.count else 0.0
-
-    def quantile_ms(self, q: float) -> float:
-        """The time that a share `q` of all did not exceed; 0 when there is none."""
-        wanted, seen = q * self.count, 0
-        for bucket in sorted(self._buckets):
-            seen += self._buckets[bucket]
-            if seen >= wanted:
-                return min(math.exp((bucket + 0.5) * _STEP), self.max_ms)
-        return 0.0
 
 
 class Times(Struct, frozen=True):

@@ -91,7 +91,10 @@ def running(world: World, url: str, client: httpx.Client) -> dict[str, Ranker]:
     def ranker(named: bool) -> Ranker:
         def rank(case: Case) -> Sequence[int]:
             body: dict[str, object] = {"query": case.wording.text, "page_size": AT, "client_id": "evaluation"}
-            return [world.product_no(i["product_id"]) for i in _items(client, url, body | ({"user_id": world.user_id(case.user)} if named else {}))]
+            return [
+                world.product_no(i["product_id"])
+                for i in _items(client, url, body | ({"user_id": world.user_id(case.user)} if named else {}))
+            ]
 
         return rank
 

@@ -23,7 +23,7 @@ class WorldShopper:
         if not self._user.wants_another_try:
             self._user, self._known = self._next_user()
         query = self._user.next_query()
-        return WorldVisit(query.text, self._user.user_id if self._known else None, self._world, self._user)
+        return WorldVisit(query.text, self._user.user_id if self._known else None, query.intent, self._world, self._user)
 
     def _next_user(self) -> tuple[WorldUser, bool]:
         """As likely as they come, and whether they are signed in."""
@@ -35,6 +35,7 @@ class WorldShopper:
 class WorldVisit:
     query: str
     user_id: str | None
+    intent: int
     world: World
     user: WorldUser
 

@@ -1,135 +1,109 @@
-"""Locust against a planner that does nothing: what the load itself does, and when it fails. Locust runs in processes of its own."""
+"""Loads of every profile against a little honest server: what is sent, by one process and by many, and what Ctrl-C leaves."""
 
-import itertools
+import json
+import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from deploy.layout import PROJECT
-from loadgen.report import Result
-from services.artifacts import Versions
-from services.catalogue import CATALOGUE_SCHEMA, CATEGORIES_SCHEMA
-from services.contracts import Item, SearchAnswer, SearchedQuery, Total
-from services.shop import Shop, ShopInfo
-
-PRODUCTS = 30
+from loadgen import seen
+from loadgen.run import Run
+from services.shop import Shop
+from tests.system.load_shop import broken, load, make_shop, server
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    shop = Shop(tmp_path / "shops" / "tiny")
-    shop.write_info(ShopInfo(name="tiny"))
-    versions = Versions(shop.generations)
-    number, folder = versions.begin()
-    row = {
-        "title": "red running shoe",
-        "brand": "",
-        "category_id": -1,
-        "description": "",
-        "price_cents": 1,
-        "image_link": "",
-        "created_ms": 0,
-    }
-    rows = [{**row, "product_no": n, "product_id": f"p{n}", "attributes": []} for n in range(PRODUCTS)]
-    pq.write_table(pa.Table.from_pylist(rows, CATALOGUE_SCHEMA), folder / "catalogue.parquet")
-    pq.write_table(pa.Table.from_pylist([], CATEGORIES_SCHEMA), folder / "categories.parquet")
-    versions.publish(number, {})
-    versions.activate(number)
-    return shop
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return make_shop(tmp_path_factory.mktemp("shops") / "little")
 
 
-class NullPlanner(ThreadingHTTPServer):
-    """Answers every search with the first or next ten products; `spoil` changes an answer before it is sent."""
-
-    daemon_threads = True
-
-    def __init__(self, spoil: Callable[[SearchAnswer], SearchAnswer]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.spoil = spoil
-        self.events = itertools.count()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+@pytest.fixture(scope="module")
+def url(shop: Shop) -> Iterator[str]:
+    with server("-m", "tests.system.cheating_server", str(shop.root)) as address:
+        yield address
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: NullPlanner
-
-    def do_POST(self) -> None:
-        body = msgspec.json.decode(self.rfile.read(int(self.headers["content-length"])))
-        if self.path == "/events":
-            self._send(202, {"accepted": len(body), "projected": True, "position": {"0": next(self.server.events)}})
-        else:
-            first = int(body.get("cursor", "0"))
-            self._send(200, self.server.spoil(page(first)))
-
-    def _send(self, status: int, answer: object) -> None:
-        body = msgspec.json.encode(answer)
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.send_header("server-timing", "fetch;dur=0.5;start=0.2, total;dur=1.0;start=0.0")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+def test_shoppers_search_turn_pages_and_click_and_the_load_is_valid(url: str, shop: Shop, tmp_path: Path) -> None:
+    closed = ("--profile", "closed", "--users", "8", "--think", "0.05", "--seconds", "3", "--turn", "0.8", "--click", "0.3")
+    code, said, run = load(url, shop, tmp_path, *closed, "--probes", "0.3")
+    assert (code, broken(run)) == (0, set()), said
+    assert {r.kind for r in run.requests} == {"first pages", "page turns", "events"}
+    assert run.users == 8
+    assert {row.part for row in run.where} >= {"whole search", "planner: product store"}
 
 
-def page(first: int) -> SearchAnswer:
-    items = [Item(n + 1, f"p{n}", msgspec.Raw(b'{"title":"red shoe"}'), 1.0, "high", True) for n in range(first, min(first + 10, PRODUCTS))]
-    return SearchAnswer(
-        query_id=f"q{first}",
-        query=SearchedQuery("q", ["q"], []),
-        total=Total(PRODUCTS, "eq"),
-        tiers=[],
-        items=items,
-        generation=1,
-        release=None,
-        degraded=[],
-        off=[],
-        experiments={},
-        cursor=str(first + 10) if first + 10 < PRODUCTS else None,
-    )
+def test_the_reports_profile_ends_after_its_requests_and_leaves_the_warm_up_out(url: str, shop: Shop, tmp_path: Path) -> None:
+    few = ("--profile", "report", "--users", "20", "--think", "0.1", "--requests", "200", "--warm-up", "1", "--probes", "0.05")
+    _, said, run = load(url, shop, tmp_path, *few)
+    assert 200 <= run.total.count + sum(r.count for r in run.requests if r.kind == "events") <= 230, said
+    assert run.seconds_seen[0].at_s == 0
+    assert run.blocks == [] or run.blocks[0].at_s >= 1
 
 
-@pytest.fixture
-def planner() -> Iterator[NullPlanner]:
-    with NullPlanner(lambda answer: answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def asked(run: Run, folder: Path) -> list[tuple[float, str, str | None]]:
+    """Planned moment, query and user of every search, in order."""
+    [file] = folder.rglob(run.answers_file)
+    rows = [(s.at_s, s.ask.query, s.ask.user_id) for s in seen.read(file) if s.ask and not s.idle and s.request != "events"]
+    return sorted(rows, key=lambda row: (row[0], row[1]))
 
 
-def load(planner: NullPlanner, shop: Shop, results: Path) -> tuple[int, str, Result]:
-    argv = [sys.executable, "-m", "loadgen", "--url", planner.url, "--shop-root", str(shop.root), "--results", str(results)]
-    argv += ["--users", "4", "--seconds", "2", "--think", "0.02", "--turn", "0.8", "--click", "0.2"]
-    done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=60)
-    [file] = results.glob("*.json")
-    return done.returncode, done.stdout + done.stderr, msgspec.json.decode(file.read_bytes(), type=Result)
+def test_one_process_and_two_send_the_same_at_the_same_moments_and_count_the_same(url: str, shop: Shop, tmp_path: Path) -> None:
+    plan = ("--profile", "sessions", "--rate", "40", "--seconds", "4", "--pace", "4", "--click", "0")
+    _, said_one, one = load(url, shop, tmp_path / "one", *plan)
+    _, said_two, two = load(url, shop, tmp_path / "two", *plan, "--processes", "2")
+    assert (broken(one), broken(two)) == (set(), set()), said_one + said_two
+    assert (one.generator.processes, two.generator.processes) == (1, 2)
+    assert asked(one, tmp_path / "one") == asked(two, tmp_path / "two")
+    assert one.total.count == two.total.count
+    assert one.generator.planned == two.generator.planned == two.generator.sent
 
 
-def test_a_load_searches_turns_pages_clicks_and_ends_well(planner: NullPlanner, shop: Shop, tmp_path: Path) -> None:
-    code, said, result = load(planner, shop, tmp_path / "loads")
+@pytest.mark.parametrize("profile", ["ramp", "spike", "soak"])
+def test_rates_that_change_show_second_by_second(profile: str, url: str, shop: Shop, tmp_path: Path) -> None:
+    plan = ("--profile", profile, "--rate", "10", "--top", "80", "--seconds", "4", "--spike-start", "2", "--spike-seconds", "1")
+    code, said, run = load(url, shop, tmp_path, *plan, "--probes", "0.5", "--claim", "0.5")
     assert code == 0, said
-    assert {r.kind for r in result.requests} == {"POST /search", "POST /search (next page)", "POST /events"}
-    assert result.ok
-    assert {row.stage for row in result.stages.rows} == {"fetch", "other"}
-    assert "every one checked" in said
+    meant = [s.meant for s in run.seconds_seen]
+    assert max(meant) > 40 if profile != "soak" else max(meant) < 40
+    assert "every 1 s" in said
 
 
-def test_a_wrong_answer_makes_the_load_fail_and_is_named(planner: NullPlanner, shop: Shop, tmp_path: Path) -> None:
-    planner.spoil = lambda answer: msgspec.structs.replace(answer, items=answer.items[::-1])
-    code, said, result = load(planner, shop, tmp_path / "loads")
-    assert code == 1
-    assert not result.ok
-    assert "positions [10, 9, 8]... instead of [1, 2, 3]..." in said
+def test_ctrl_c_reports_what_was_measured(url: str, shop: Shop, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
+    argv += ["--profile", "open", "--rate", "20", "--seconds", "300", "--warm-up", "0.2", "--probes", "0", "--max-lag", "100000"]
+    process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if "measuring" in line:
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    [file] = tmp_path.glob("*[0-9].json")
+    run = json.loads(file.read_text())
+    assert run["interrupted"], said
+    assert run["total"]["count"] > 0
+    assert "interrupted" in said
+    assert run["seconds"] < 60
+
+
+def test_a_run_is_printed_again_and_compared_in_words(url: str, shop: Shop, tmp_path: Path) -> None:
+    _, said, _ = load(url, shop, tmp_path, "--profile", "open", "--rate", "40", "--seconds", "2")
+    [file] = tmp_path.rglob("*[0-9].json")
+
+    def loadgen(*argv: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "loadgen", *argv], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+    again = loadgen("show", "last", "--results", str(file.parent))
+    report = said[said.index("open load of shop") :].rpartition("kept in")[0]
+    assert again.strip() == report.strip()
+    assert "cannot be compared" in loadgen("compare", str(file), "last", "--results", str(file.parent))
+    assert "there is no one run" in loadgen("show", "nothing", "--results", str(file.parent))

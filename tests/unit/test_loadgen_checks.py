@@ -49,7 +49,7 @@ def test_what_does_not_fit_the_schema_is_said(body: bytes) -> None:
     [
         (answer(["a", "b", "c"]), "3 items on a page of 2"),
         (answer(["a", "b"], first=2), "positions [2, 3]"),
-        (answer(["a", "a"]), "twice on one page"),
+        (answer(["a", "a"]), "page shows a product twice"),
         (answer(["a"], cursor=None), "1 items on the first page, though 100 products match"),
         (answer(["a"], total=Total(1, "eq")), "a cursor after a page that was not full"),
         (answer(["a", "b"], query_id=""), "no query_id"),
@@ -65,7 +65,7 @@ def test_a_wrong_page_is_said_to_be_wrong(wrong: SearchAnswer, said: str) -> Non
 def test_a_product_of_an_earlier_page_may_not_come_again() -> None:
     pages = Pages(2)
     check_page(answer(["a", "b"]), pages)
-    assert check_page(answer(["b", "c"], first=3), pages) == ["1 products of earlier pages came again (b)"]
+    assert check_page(answer(["b", "c"], first=3), pages) == ["page turned: 1 products of earlier pages came again (b)"]
 
 
 def test_no_products_for_a_query_without_matches_is_right() -> None:

@@ -1,0 +1,120 @@
+"""The commands about loads; `aisle load` passes its arguments on to them."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from loadgen import calibrate, report, searching
+from loadgen.compare import compare, words
+from loadgen.options import OPTIONS, PROFILES
+from loadgen.run import find, load
+from services.errors import ConfigurationError
+
+WIDTH = 220
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+
+
+def main(argv: Sequence[str]) -> int:
+    commands: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+        "run": (run, "one load, headless; VALID: exit code 0, INVALID: 1"),
+        "peak": (searching.peak, "the highest rate that stays VALID within an objective"),
+        "beyond": (searching.beyond, "what happens at twice the peak, and after"),
+        "show": (show, "the report of a load, again"),
+        "compare": (compare_command, "whether two loads differ, in words"),
+        "calibrate": (calibrate.command, "the generator alone, against a server that does nothing"),
+    }
+    parser = argparse.ArgumentParser(prog="python -m loadgen", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.description = "Loads that can be trusted.\n\n" + "\n".join(f"  {n:<10} {h}" for n, (_, h) in commands.items())
+    parser.add_argument("command", choices=commands)
+    if not argv or argv[0] not in commands:
+        parser.parse_args(argv or ["--help"])
+    try:
+        return commands[argv[0]][0](argv[1:])
+    except ConfigurationError as error:
+        print(f"load: {error}", file=sys.stderr)
+        return 2
+
+
+def run(argv: Sequence[str]) -> int:
+    """Becomes Locust, whose exit code is that of the load."""
+    about = "One load. Profiles: " + "; ".join(f"{n}: {h}" for n, h in PROFILES.items())
+    parser = argparse.ArgumentParser(
+        prog="aisle load run", description=about, epilog="Other options go to Locust (--processes, --csv, ...)."
+    )
+    target(parser)
+    parser.add_argument("--users", type=int, default=0, help="Closed loops: shoppers at once (default 20; report 1,000)")
+    parser.add_argument("--pin", action="store_true", help="System and generator on cores of their own")
+    for option in OPTIONS:
+        more = {"choices": option.choices} if option.choices else {"type": type(option.default)}
+        text = f"{option.help} (default: {option.default})".replace("%", "%%")
+        flags = [option.flag, "--profile"] if option.name == "load_profile" else [option.flag]  # Locust has a --profile of its own
+        parser.add_argument(*flags, dest=option.name, default=option.default, help=text, **more)
+    known, more_argv = parser.parse_known_args(argv)
+    if known.calibration and calibrate.stale(Path(known.calibration)):
+        print("measuring the generator alone first (once a day)", flush=True)
+        calibrate.command(["--shop-root", str(known.shop_root), "--results", str(Path(known.calibration).parent)])
+    locust = command_line(known, more_argv)
+    os.execv(locust[0], locust)
+
+
+def target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", required=True, help="Address of the API (aisle load fills it in)")
+    parser.add_argument("--shop-root", required=True, type=Path, help="Folder of the shop (aisle load fills it in)")
+
+
+def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
+    """Locust's command line for a load."""
+    if known.pin:
+        from loadgen.pinning import pin  # psutil and affinities are needed for this alone
+
+        known.pinned = pin(known.watch)
+    closed = known.load_profile in ("report", "closed")
+    users = known.users or (1000 if known.load_profile == "report" else 20) if closed else _processes(more)
+    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", known.url]
+    argv += ["--shop-root", str(known.shop_root), "--users", str(users), "--spawn-rate", str(max(1, min(100, users // 2)))]
+    argv += ["--stop-timeout", "5s", "--loglevel", "WARNING"]
+    for option in OPTIONS:
+        if (value := getattr(known, option.name)) != option.default:
+            argv += [option.flag, str(value)]
+    return [*argv, *more]
+
+
+def _processes(more: Sequence[str]) -> int:
+    """Open loops need one idle Locust user per process, so that each of them is told to begin."""
+    after = next((more[n + 1] for n, word in enumerate(more[:-1]) if word == "--processes"), "1")
+    return (os.cpu_count() or 1) if after == "-1" else max(1, int(after)) if after.isdecimal() else 1
+
+
+def show(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="aisle load show", description="Print the report of a load again.")
+    parser.add_argument("run", nargs="?", default="last", help="A file, the beginning of a name, last, last~1, ... (default: last)")
+    parser.add_argument("--results", type=Path, default=Path("."))
+    known = parser.parse_args(argv)
+    found = load(find(known.results, known.run))
+    report.show(found, console())
+    return 0 if found.ok else 1
+
+
+def compare_command(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="aisle load compare", description="Whether two loads differ, in words, with intervals.")
+    parser.add_argument("a")
+    parser.add_argument("b", nargs="?", default="last")
+    parser.add_argument("--results", type=Path, default=Path("."))
+    parser.add_argument("--json", action="store_true")
+    known = parser.parse_args(argv)
+    a, b = (load(find(known.results, name)) for name in (known.a, known.b))
+    differences = compare(a.blocks, b.blocks)
+    if known.json:
+        print(msgspec.json.encode(differences).decode())
+    else:
+        console().print(words(a, b, differences))
+    return 0
+
+
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=True, width=max(WIDTH, Console().width))

@@ -1,0 +1,181 @@
+"""The settings of a load as one table: Locust's command line and web page, `aisle load run --help` and the run file are made of it. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from loadgen.asks import Mix
+from loadgen.rules import Limits
+from loadgen.schedules import Rate, Slot, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, spike
+from loadgen.shoppers import Habits
+from services.errors import ConfigurationError
+
+Profile = Literal["report", "closed", "open", "sessions", "ramp", "spike", "soak"]
+PROFILES: dict[str, str] = {
+    "report": "the report's: 1,000 users who think 10 s, 30 s warm-up, 20,000 requests",
+    "closed": "shoppers who wait for answers and think (closed loop)",
+    "open": "requests at a rate, whether answers come or not",
+    "sessions": "sessions of Taobao's shape at a rate (open loop)",
+    "ramp": "a rate that rises from --rate to --top",
+    "spike": "--rate, with --top for --spike-seconds in the middle",
+    "soak": "a rate for a long time (an hour by default)",
+}
+REQUESTS_A_SESSION = 10.66
+"""Of the fitted distribution (loadgen/sessions.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    name: str
+    default: str | int | float
+    help: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return f"AISLE_LOAD_{self.name.upper()}"
+
+
+OPTIONS = (
+    Option("load_profile", "closed", "; ".join(f"{n}: {h}" for n, h in PROFILES.items()), tuple(PROFILES)),
+    Option("seconds", 0.0, "Length of the measured part; 0: as the profile has it (60; soak 3600; report: until its requests are sent)"),
+    Option("warm_up", -1.0, "Seconds before the measured part, left out of every figure; -1: as the profile has it (report 30, else 5)"),
+    Option("requests", 0, "End after so many measured requests; 0: as the profile has it (report 20,000, else no limit)"),
+    Option("think", 0.0, "Closed: mean seconds between a shopper's steps, exponential; 0: as the profile has it (report 10, closed 1)"),
+    Option("rate", 20.0, "Open loops: requests a second over all processes"),
+    Option("arrivals", "poisson", "Open loops: how requests arrive", ("poisson", "fixed", "trace")),
+    Option("trace", "", "File with one time in seconds a line, for --arrivals trace"),
+    Option("pace", 1.0, "So many times as fast: traces, and the time between the requests of a session"),
+    Option("top", 0.0, "Ramp and spike: the highest rate; 0: twice --rate"),
+    Option("spike_start", 20.0, "Spike: seconds of the measured part before it"),
+    Option("spike_seconds", 20.0, "Spike: how long it lasts"),
+    Option("turn", 0.3, "Share of page turns (open, ramp, spike, soak); closed, shops without a world: probability to turn the page"),
+    Option("click", Habits().click, "Closed, shops without a world: probability to click an item. Open loops: share of pages clicked"),
+    Option("page_size", 10, "Items a page"),
+    Option("max_pages", 5, "Closed: pages of one query, at most"),
+    Option("misspelt", -1.0, "Share of misspelt queries; -1: as the shop's shoppers misspell"),
+    Option("rare", 0.05, "Share of queries for rare products: exact titles from the low tier"),
+    Option("empty", 0.02, "Share of empty queries (browsing)"),
+    Option("probes", 0.15, "Share of queries whose right answer is known; 0 leaves the rules that need them open"),
+    Option("pool", 2000, "Different queries that are drawn before the load"),
+    Option("seed", 1, "Seed of schedule, queries and decisions"),
+    Option("timeout", 10.0, "Seconds after which a request counts as not answered"),
+    Option("deadline_ms", 0.0, "x-deadline-ms of every request; 0: none is sent"),
+    Option("max_lag", Limits().lag_p99_ms, "Rule: p99 of the generator's own lag, ms"),
+    Option("max_failed", Limits().failed, "Rule: share of failed requests"),
+    Option("max_degraded", Limits().degraded, "Rule: share of degraded answers"),
+    Option("claim", Limits().claim, "Rule: the highest percentile that is to be quoted"),
+    Option("quality_margin", Limits().quality_margin, "Rule: nDCG@10 below, and regret above, the idle system's by at most so much"),
+    Option("watch", "", "Processes of the system whose CPU and memory are followed: name=pid,name=pid"),
+    Option("pinned", "", "Said in the report: how processes are bound to cores"),
+    Option("results", "", "Folder that runs are kept in"),
+    Option("calibration", "", "File with what the generator does alone (python -m loadgen calibrate), for the report"),
+    Option("judged", "yes", "Whether answers are graded; `no` for measuring the generator itself", ("yes", "no")),
+)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """A load that was asked for, with what the profile sets filled in."""
+
+    profile: Profile
+    seconds: float
+    warm_up_s: float
+    requests: int
+    think_s: float
+    rate: float
+    arrivals: str
+    trace: str
+    pace: float
+    top: float
+    spike_start_s: float
+    spike_s: float
+    turn: float
+    click: float
+    page_size: int
+    max_pages: int
+    mix: Mix
+    pool: int
+    seed: int
+    timeout_s: float
+    deadline_ms: float
+    limits: Limits
+    judged: bool
+
+    @property
+    def open(self) -> bool:
+        return self.profile not in ("report", "closed")
+
+    def slots(self) -> Iterator[Slot]:
+        """The schedule of an open loop, warm-up included. Raises ConfigurationError for a trace that cannot be read."""
+        total = self.warm_up_s + self.seconds
+        if self.profile == "sessions":
+            return in_sessions(self.rate / REQUESTS_A_SESSION, total, self.seed, pace=self.pace)
+        if self.arrivals == "trace":
+            arrivals = replay(read_trace(Path(self.trace)), total, self.pace)
+        elif self.arrivals == "fixed":
+            arrivals = fixed(self.rates(), total)
+        else:
+            arrivals = poisson(self.rates(), total, self.seed)
+        return chained(arrivals, self.turn, self.seed)
+
+    def rates(self) -> Rate:
+        if self.profile == "ramp":
+            rising = ramp(self.rate, self.top, self.seconds).points
+            return Rate(tuple((at + self.warm_up_s, rate) for at, rate in rising))
+        if self.profile == "spike":
+            return spike(self.rate, self.top, self.warm_up_s + self.spike_start_s, self.spike_s)
+        return constant(self.rate)
+
+
+def wish(options: Any) -> Wish:
+    """The load that a namespace of OPTIONS asks for. Raises ConfigurationError for values that make no load."""
+    o, profile = options, options.load_profile
+    report = profile == "report"
+    limits = Limits(failed=o.max_failed, degraded=o.max_degraded, lag_p99_ms=o.max_lag, claim=o.claim, quality_margin=o.quality_margin)
+    shares = {"turn": o.turn, "click": o.click, "rare": o.rare, "empty": o.empty, "probes": o.probes, "claim": o.claim}
+    if wrong := next((n for n, share in shares.items() if not 0 <= share <= 1), None):
+        raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
+    if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0:
+        raise ConfigurationError("--rate, --page-size, --pool, --pace and --timeout have to be above 0")
+    if o.arrivals == "trace" and not o.trace:
+        raise ConfigurationError("--arrivals trace needs --trace FILE")
+    return Wish(
+        profile=profile,
+        seconds=o.seconds or (3600.0 if profile == "soak" else 0.0 if report else 60.0),
+        warm_up_s=o.warm_up if o.warm_up >= 0 else 30.0 if report else 5.0,
+        requests=int(o.requests) or (20_000 if report else 0),
+        think_s=o.think or (10.0 if report else 1.0),
+        rate=o.rate,
+        arrivals=o.arrivals,
+        trace=o.trace,
+        pace=o.pace,
+        top=o.top or 2 * o.rate,
+        spike_start_s=o.spike_start,
+        spike_s=o.spike_seconds,
+        turn=o.turn,
+        click=o.click,
+        page_size=int(o.page_size),
+        max_pages=int(o.max_pages),
+        mix=Mix(o.misspelt if o.misspelt >= 0 else None, o.rare, o.empty, o.probes),
+        pool=int(o.pool),
+        seed=int(o.seed),
+        timeout_s=o.timeout,
+        deadline_ms=o.deadline_ms,
+        limits=limits,
+        judged=o.judged == "yes",
+    )
+
+
+def watched(text: str) -> dict[str, int]:
+    """`name=pid,name=pid`. Raises ConfigurationError for anything else."""
+    try:
+        return {name: int(pid) for name, _, pid in (part.partition("=") for part in text.split(",") if part)}
+    except ValueError:
+        raise ConfigurationError(f"--watch {text!r}: name=pid,name=pid") from None

@@ -1,0 +1,136 @@
+"""Where the time goes, module by module, beside the report's figures. Pure.
+
+From the waterfalls of answers (services/waterfall.py). The report: AIBench, BenchCouncil, arXiv 1908.08998, section 5 on the "End-to-End
+Application Benchmark"; 16 nodes (Xeon E5-2620 v3, 32 to 64 GB each), 100,000 products of 32 fields, 1,000 users.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from loadgen.hdr import Distribution
+from loadgen.seen import Seen
+from loadgen.stats import Times, is_ai, times
+from services.waterfall import Interval, Waterfall, critical_path
+
+PAPER_HARDWARE = "16 nodes, 100,000 products of 32 fields, 1,000 users; AIBench report, arXiv 1908.08998"
+PAPER: dict[str, tuple[float | None, float | None, float | None]] = {
+    "whole search": (161.0, 392.0, 956.0),
+    "recommender": (75.7, 209.4, 557.7),
+}
+"""Mean, p90, p99 in ms."""
+PAPER_SAYS = {"searcher": "under 4", "ranker": "under 4", "inference": "30.8 (184 MB model), 125.7 (253 MB)"}
+
+HOPS = {"analyse": "recommender", "preferences": "recommender", "retrieve": "searcher", "rank": "ranker"}
+INSIDE = "recommender: "
+
+
+class WhereRow(Struct, frozen=True, kw_only=True):
+    """Mean, p90, p99 (ms) of one part, over the searches in which it ran; its share of the critical path of all."""
+
+    part: str
+    times: Times
+    critical_share: float
+    paper: str = ""
+
+
+class TierHits(Struct, frozen=True):
+    """How often a tier was searched, how often it gave a candidate, and how many items of pages came from it; shares."""
+
+    tier: str
+    searched: float
+    gave: float
+    shown: float
+
+
+def table(waterfalls: Iterable[Waterfall], latencies: Distribution) -> list[WhereRow]:
+    """Whole search as the client sees it, then every module's own time (its callees' apart), network and queue, AI and the rest."""
+    parts: dict[str, Distribution] = {}
+    critical: dict[str, float] = {}
+    whole_ms = 0.0
+    for waterfall in waterfalls:
+        whole_ms += waterfall.total_ms
+        for part, ms in _parts(waterfall).items():
+            parts.setdefault(part, Distribution()).add(ms)
+        for stage, ms in critical_path(waterfall).items():
+            for part in _names(stage):
+                critical[part] = critical.get(part, 0.0) + ms
+    rows = [WhereRow(part="whole search", times=times(latencies), critical_share=1.0, paper=_paper("whole search"))]
+    shares = {part: critical.get(part, 0.0) / whole_ms if whole_ms else 0.0 for part in parts}
+    order = sorted(parts, key=_order)
+    return rows + [WhereRow(part=p, times=times(parts[p]), critical_share=shares[p], paper=_paper(p)) for p in order]
+
+
+def _parts(waterfall: Waterfall) -> dict[str, float]:
+    """Milliseconds per part of one search: busy time, so that what overlaps counts in full."""
+    hops = {e.name.rpartition(".")[0] for e in waterfall.intervals}
+    found: dict[str, float] = {}
+    for entry in waterfall.intervals:
+        ms = entry.end - entry.start
+        if entry.name in HOPS and entry.name in hops:
+            _add(found, HOPS[entry.name], max(0.0, ms - _net(waterfall.intervals, entry.name)))
+        elif entry.name not in hops or entry.name.endswith((".net", ".queue")):
+            for part in _names(entry.name):
+                if part not in HOPS.values():
+                    _add(found, part, ms)
+    return found
+
+
+def _names(stage: str) -> list[str]:
+    """The parts that a stage's time belongs to."""
+    hop, _, inner = stage.partition(".")
+    if inner.endswith("net") or stage == "net":
+        return ["network"]
+    if stage == "queue" or inner == "queue":
+        return ["queue"]
+    names = ["AI stages" if is_ai(stage) else "other stages"]
+    if hop in HOPS:
+        names.append(HOPS[hop])
+        if HOPS[hop] == "recommender" and inner:
+            names.append(f"{INSIDE}{hop} {inner}")
+        return names
+    return [*names, "planner: " + ("product store" if stage == "fetch" else "own work" if stage == "other" else stage)]
+
+
+def _net(intervals: Sequence[Interval], hop: str) -> float:
+    return sum(e.end - e.start for e in intervals if e.name == f"{hop}.net")
+
+
+def _add(parts: dict[str, float], name: str, ms: float) -> None:
+    parts[name] = parts.get(name, 0.0) + ms
+
+
+_FIRST = ("recommender", INSIDE, "searcher", "ranker", "planner", "network", "queue", "AI", "other")
+
+
+def _order(part: str) -> tuple[int, str]:
+    if part.startswith(INSIDE):
+        return 1, part
+    return next((n for n, first in enumerate(_FIRST) if part.startswith(first)), len(_FIRST)), part
+
+
+def _paper(part: str) -> str:
+    if part in PAPER:
+        return " / ".join(f"{ms:g}" for ms in PAPER[part])
+    if part in PAPER_SAYS:
+        return PAPER_SAYS[part]
+    return PAPER_SAYS["inference"] if part.endswith("preferences inference") else ""
+
+
+def tier_hits(seen: Iterable[Seen]) -> list[TierHits]:
+    """Over first pages."""
+    searched: dict[str, int] = {}
+    gave: dict[str, int] = {}
+    shown: dict[str, int] = {}
+    pages, items = 0, 0
+    for s in seen:
+        if s.shown is None or s.page != 1:
+            continue
+        pages += 1
+        for tier in s.shown.tiers:
+            searched[tier.name] = searched.get(tier.name, 0) + tier.searched
+            gave[tier.name] = gave.get(tier.name, 0) + (tier.strict + tier.relaxed > 0)
+        for name in s.shown.item_tiers:
+            items += 1
+            shown[name] = shown.get(name, 0) + 1
+    return [TierHits(t, searched[t] / pages, gave[t] / pages, shown.get(t, 0) / max(1, items)) for t in searched]
