@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import importing, judging, load, running, shops, top
+from deploy import importing, judging, load, preparing, running, shops, top
 from services.errors import ConfigurationError
 
 HELP = """AIsle: an e-commerce search that can be run, loaded and retrained.

@@ -17,7 +17,7 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
 
 def test_names_follow_the_conventions_of_prometheus() -> None:
     for name, row in METRICS.items():
-        assert re.fullmatch(r"aisle_[a-z_]+", name)
+        assert re.fullmatch(r"aisle_[a-z0-9_]+", name)
         assert name.endswith("_total") == (row.kind == "counter"), name
         assert not re.search(r"_(ms|millis|percent|mb|kb)(_|$)", name), f"{name}: base units only"
         assert row.help and not row.help.endswith(".")
