@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from deploy import engines as real_engines
-from deploy import layout, setup
+from deploy import layout, real_engines, setup
 from deploy.console import Terminal, columns
 from deploy.preflight import RunLock, check_disk, check_not_running, check_port, check_workers, require_shop
 from deploy.processes import GRACE_S, identify, is_alive, members, stop

@@ -10,7 +10,7 @@ import click
 import httpx
 import msgspec
 
-from deploy import engines, layout, setup
+from deploy import layout, real_engines, setup
 from deploy.console import Terminal, columns
 from deploy.preflight import check_disk, require_shop
 from deploy.running import running_planner
@@ -24,7 +24,7 @@ shop_option = click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", sh
 
 def _run(steps: Sequence[setup.Step]) -> None:
     check_disk(home())
-    environment = layout.child_environment(home(), os.environ) | engines.of_running(StateFile(home()))
+    environment = layout.child_environment(home(), os.environ) | real_engines.of_running(StateFile(home()))
     setup.run_steps(steps, environment, StateFile(home()).logs, Terminal())
 
 

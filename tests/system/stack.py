@@ -13,7 +13,7 @@ from deploy.state import ServiceState, StateFile
 
 
 class Stack:
-    """`with Stack.start(home, "demo") as stack: httpx.post(stack.url + "/search", ...)`. Processes are not restarted when they die.
+    """`with Stack.start(home, "demo") as stack: httpx.post(stack.url + "/search", ...)`. Processes that die are restarted only when asked for.
 
     Everything missing is made first (see deploy/setup.py); raises AssertionError with what `aisle up` said when it does not come up.
     """
@@ -24,12 +24,20 @@ class Stack:
 
     @classmethod
     def start(
-        cls, home: Path, shop: str = "demo", *, limit_s: float = 300.0, locust: bool = False, environment: dict[str, str] | None = None
+        cls,
+        home: Path,
+        shop: str = "demo",
+        *,
+        limit_s: float = 300.0,
+        locust: bool = False,
+        environment: dict[str, str] | None = None,
+        engines: str = "embedded",
+        restart: bool = False,
     ) -> "Stack":
         home.mkdir(parents=True, exist_ok=True)
         output = home / "up.txt"
-        argv = [sys.executable, "-m", "deploy.cli", "up", "--shop", shop, "--port", "0", "--locust-port", "0", "--no-restart"]
-        argv.append("--locust" if locust else "--no-locust")
+        argv = [sys.executable, "-m", "deploy.cli", "up", "--shop", shop, "--port", "0", "--locust-port", "0", "--engines", engines]
+        argv += ["--locust" if locust else "--no-locust", "--restart" if restart else "--no-restart"]
         with open(output, "wb") as file:
             popen = subprocess.Popen(
                 argv,
@@ -63,6 +71,11 @@ class Stack:
         found = run.service(name) if run else None
         assert found, f"no service {name!r} runs; {self.said}"
         return found
+
+    def engine(self, name: str) -> ServiceState:
+        """One of the real engines."""
+        run = self.state.read()
+        return next(e for e in (run.engines if run else []) if e.name == name)
 
     def stop(self, name: str) -> None:
         """End one service for good (SIGKILL), and wait until the supervisor has noticed."""
