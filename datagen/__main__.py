@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from datagen import import_cli, make, report, settings, shards
+from datagen import history, honesty, import_cli, make, plots, report, sample, settings, shards
+from datagen.world import open_world
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -53,10 +54,37 @@ def shard(folder: Path, file: Path | None, number: int, of: int, **knobs: int | 
 
 @main.command("report")
 @click.argument("shop_root", type=click.Path(path_type=Path))
-def report_(shop_root: Path) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Also draw a page of plots: a .png, .svg or .pdf file (needs matplotlib)")
+def report_(shop_root: Path, out: Path | None) -> None:
     """Say what the history of a world looks like, and what there is to learn in it."""
-    for line in report.lines(shop_root):
+    seen = report.look(shop_root)
+    for line in report.lines(seen):
         _say(line)
+    if out is not None:
+        plots.draw(seen, out)
+        _say(f"drawn: {out}")
+
+
+@main.command("sample")
+@click.argument("shop_root", type=click.Path(path_type=Path))
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--count", type=click.IntRange(1, 200), default=20, show_default=True)
+def sample_(shop_root: Path, seed: int, count: int) -> None:
+    """Random products, users, queries and sessions of a world, as Markdown."""
+    for line in sample.lines(shop_root, seed, count):
+        _say(line)
+
+
+@main.command("honesty")
+@click.argument("shop_root", type=click.Path(path_type=Path))
+def honesty_(shop_root: Path) -> None:
+    """Look for what a history must not have: truth in the log, the future in the past. Exit code 1 when something is found."""
+    findings = honesty.check(Shop(shop_root).world / history.HISTORY, open_world(shop_root))
+    for finding in findings:
+        _say(finding)
+    if findings:
+        raise click.ClickException("the history is not honest")
+    _say("nothing found: the history has what a shop would have")
 
 
 for command in (import_cli.import_, import_cli.guess, import_cli.logs):

@@ -32,6 +32,21 @@ _ACRONYMS = frozenset(
     ["spf", "mdf", "gps", "led", "oled", "tv", "hdr", "usb", "usb-c", "rc", "gan", "pvc", "tpe", "uv400", "rgb", "lte", "hdmi", "ssd",
     "hdd", "rfid", "tsa", "wifi", "pc", "dab", "av", "vesa", "midi", "abs", "mips"]
 )  # fmt: skip
+_UNITS = {
+    "gb": "GB",
+    "tb": "TB",
+    "w": "W",
+    "mah": "mAh",
+    "psi": "PSI",
+    "qhd": "QHD",
+    "hd": "HD",
+    "fhd": "FHD",
+    "4k": "4K",
+    "8k": "8K",
+    "uhd": "UHD",
+    "usb-c": "USB-C",
+    "hdmi": "HDMI",
+}
 
 
 class Copywriter:
@@ -71,7 +86,7 @@ class Copywriter:
             pattern=_named(words.patterns, column["pattern"]),
             audience=column["audience"],
             sizes=list(words.sizes[leaf.size][column["size"][0] : column["size"][1] + 1]) if column["size"][0] >= 0 else [],
-            specs=[words.specs[s] for s in column["spec"][:MAX_SPECS] if s >= 0],
+            specs=[(name, _written(value)) for name, value in (words.specs[s] for s in column["spec"][:MAX_SPECS] if s >= 0)],
         )
 
     def _title(self, facts: "_Facts", row: int) -> str:
@@ -185,6 +200,11 @@ def _titled_word(word: str) -> str:
     if word in _ACRONYMS:
         return word.upper()
     return word if any(c.isdigit() for c in word) else word[:1].upper() + word[1:]
+
+
+def _written(value: str) -> str:
+    """A specification as shops write it: 64 GB, 65 W, QHD."""
+    return " ".join(_UNITS.get(word, word) for word in value.split(" "))
 
 
 def _of(choices: tuple[str, ...], u: float) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datagen import staging
+from datagen import slices, staging
 from datagen.policy import Counts
 from datagen.progress import Say, working
 from datagen.records import QUERIES_SCHEMA, in_order
@@ -60,11 +60,12 @@ def write(open_: Open, folder: Path, world: World, say: Say, processes: int = 2)
             tell(f"{number + 1} days, {records:,} records")
 
 
-def gather_queries(folder: Path, target: Path) -> None:
-    """One file of all days' queries."""
-    with staging.writing(target, QUERIES_SCHEMA) as writer:
-        for path in sorted((folder / ASKED).glob("*.parquet")):
-            writer.write_table(pq.read_table(path, schema=QUERIES_SCHEMA))
+def gather_queries(folder: Path, world: World, target: Path) -> None:
+    """One file of all days' queries, with the slices that each is in."""
+    paths = sorted((folder / ASKED).glob("*.parquet"))
+    queries = pa.concat_tables([pq.read_table(path, schema=QUERIES_SCHEMA) for path in paths])
+    labels = pa.array(slices.of_history(world, queries), pa.list_(pa.string()))
+    staging.write_table(target, queries.append_column("slices", labels))
 
 
 def _write_day(folder: Path, number: int, made: list[Day]) -> int:

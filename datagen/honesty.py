@@ -123,9 +123,7 @@ class Checker:
         wrong = np.abs((served - served[0]) - (known - known[0])) > 1e-3
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
-            self._found.add(
-                "popularity that the log before that day does not explain", f"product {numbers[at]} or {numbers[0]} at {ts_ms}"
-            )
+            self._found.add("popularity that the log before that day does not explain", f"product {numbers[at]} or {numbers[0]} at {ts_ms}")
 
     def finish(self) -> list[str]:
         if self._world and len(self._features) and sum(map(len, self._products)) >= _MANY:

@@ -49,7 +49,7 @@ def world(shop: Shop, settings: WorldSettings, *, say: Say = silent, processes: 
         ids = _ids(shop, catalogue)
         _index(folder / WORK, catalogue, made.words, _info(shop, settings), say)
         history.write(open_chronicler, folder, made, say, processes)
-        history.gather_queries(folder, folder / QUERIES_FILE)
+        history.gather_queries(folder, made, folder / QUERIES_FILE)
         shop.write_info(_info(shop, settings))
         staging.stage(shop, ids, catalogue, categories_table(made.words))
         for name in (WORK, shards.CATALOGUE, shards.TRUTH, history.ASKED):

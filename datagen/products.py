@@ -18,6 +18,25 @@ TIER_PRICE = np.array([0.62, 1.0, 1.65, 3.0])
 """Price of a brand tier against the middle tier."""
 TIER_SHARE = np.array([0.3, 0.42, 0.22, 0.06])
 TIER_QUALITY = np.array([-0.8, 0.0, 0.7, 1.2])
+AMOUNT, NOISE = 1.0, 0.8
+"""The largest on offer costs e times the smallest; less is left to chance than the whole spread of a category."""
+AMOUNTS = frozenset(
+    [
+        "screen_size",
+        "memory",
+        "storage",
+        "capacity",
+        "power",
+        "battery_life",
+        "count",
+        "length",
+        "thickness",
+        "item_weight",
+        "keys",
+        "pressure",
+    ]
+)
+"""Specifications that come in amounts, the smallest first."""
 MAX_SPECS = 3
 MODEL_NUMBERS = 9000
 
@@ -99,7 +118,9 @@ def make(settings: WorldSettings, words: Vocabulary, ids: npt.NDArray[np.int64])
         spec=_specs(tables.specs[category], np.stack([u("spec", i) for i in range(MAX_SPECS)], axis=1)),
         line=(u("line") * len(words.lines)).astype(np.int32),
         model=_sometimes((u("model") * MODEL_NUMBERS).astype(np.int32), u("model", 1) < tables.model_rate[category]),
-        price_cents=_prices(settings, tables, category, tier, ids, u("price")),
+        price_cents=_prices(
+            settings, tables, category, tier, ids, u("price"), _amount(tables, category, [u("spec", i) for i in range(MAX_SPECS)])
+        ),
         created_ms=_created(settings, u("created"), u("created", 1)),
         quality=quality,
         appeal=_appeal(settings, quality, u("appeal")),
@@ -121,6 +142,7 @@ class _Tables:
     styles: Codes
     patterns: Codes
     specs: Codes  # [leaves, MAX_SPECS, choices]
+    amounts: npt.NDArray[np.bool_]  # [leaves, MAX_SPECS]: whether the specification is an amount
     model_rate: Floats
     log_price: Floats
     spread: Floats
@@ -142,6 +164,7 @@ class _Tables:
             brand_cumulative=np.cumsum(share, axis=1),
             brand_tier=brand_tier,
             specs=np.array([[_filled(values, width) for values in row] for row in specs], np.int32),
+            amounts=np.array([[i < len(leaf.specs) and leaf.specs[i][0] in AMOUNTS for i in range(MAX_SPECS)] for leaf in leaves]),
             model_rate=np.array([leaf.model_rate for leaf in leaves]),
             log_price=np.log([leaf.price for leaf in leaves]),
             spread=np.array([leaf.spread for leaf in leaves]),
@@ -195,12 +218,23 @@ def _sizes(words: Vocabulary, category: Codes, audience: Codes, u: Floats, v: Fl
     return sizes
 
 
+def _amount(tables: _Tables, category: Codes, drawn: list[Floats]) -> Floats:
+    """From -0.5 (the smallest on offer) to 0.5 (the largest): of how much the product has, by specifications that come in amounts."""
+    total, counted = np.zeros(len(category)), np.zeros(len(category))
+    for i, u in enumerate(drawn):
+        choices = (tables.specs[category][:, i] >= 0).sum(axis=1)
+        sized = tables.amounts[category, i] & (choices > 1)
+        total += np.where(sized, np.floor(u * choices) / np.maximum(choices - 1, 1) - 0.5, 0.0)
+        counted += sized
+    return np.asarray(total / np.maximum(counted, 1))
+
+
 def _prices(
-    settings: WorldSettings, tables: _Tables, category: Codes, tier: Codes, ids: npt.NDArray[np.int64], u: Floats
+    settings: WorldSettings, tables: _Tables, category: Codes, tier: Codes, ids: npt.NDArray[np.int64], u: Floats, amount: Floats
 ) -> npt.NDArray[np.int64]:
-    """Log-normal within category and brand tier, with the endings that shops like."""
-    noise = draws.normal(settings.seed, "product/log price", ids) * tables.spread[category]
-    price = np.exp(tables.log_price[category] + noise) * TIER_PRICE[tier]
+    """Log-normal within category, brand tier and amount, with the endings that shops like."""
+    noise = draws.normal(settings.seed, "product/log price", ids) * tables.spread[category] * NOISE
+    price = np.exp(tables.log_price[category] + noise + AMOUNT * amount) * TIER_PRICE[tier]
     whole = np.maximum(1, np.round(np.where(price >= 200, price / 10, price)) * np.where(price >= 200, 10, 1)).astype(np.int64)
     cents: npt.NDArray[np.int64] = np.maximum(99, whole * 100 - np.select([u < 0.55, u < 0.8, u < 0.9], [1, 5, 50], 0))
     return cents

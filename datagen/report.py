@@ -8,10 +8,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datagen import truth
 from datagen.history import HISTORY
+from datagen.reading import looked_at
+from datagen.settings import DAY_MS, WorldSettings
+from datagen.slices import SLICES
 from datagen.world import QUERIES_FILE, World, open_world
 from services.contracts import EventRecord, PageRecord
 from services.features import BM25, POPULARITY_SCORE
@@ -36,27 +40,54 @@ class Seen:
     ndcg: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     variance: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
+    clicks: Counter[int] = field(default_factory=Counter)  # by product
+    purchases: list[int] = field(default_factory=list)  # when
+    liked: list[float] = field(default_factory=list)  # preference of some shown products, and whether each was clicked
+    liked_clicked: list[float] = field(default_factory=list)
 
-def lines(root: Path) -> Iterator[str]:
-    """The report of the world of the shop at `root`, line by line."""
+    def purchases_by_day(self, settings: WorldSettings) -> npt.NDArray[np.intp]:
+        return np.bincount((np.array(self.purchases, np.int64) - settings.start_ms) // DAY_MS, minlength=settings.days)
+
+    def shares(self) -> dict[str, float]:
+        """Of the parts of utility: variance within a page, relative to all but the hidden part."""
+        explained = sum(float(np.mean(v)) for name, v in self.variance.items() if name != "hidden")
+        return {name: float(np.mean(v)) / explained for name, v in self.variance.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A world, the truth about its history's queries, and what was counted."""
+
+    world: World
+    queries: pa.Table
+    seen: Seen
+
+
+def look(root: Path) -> Report:
+    """Read the world of the shop at `root` and its history."""
     world = open_world(root)
     queries = pq.read_table(Shop(root).world / QUERIES_FILE)
-    asked = dict(
-        zip(queries["query_id"].to_pylist(), zip(queries["user"].to_pylist(), queries["intent"].to_pylist(), strict=True), strict=True)
-    )
-    seen = _look(world, Shop(root).world / HISTORY, asked)
-    wrong = np.mean(np.array(queries["text"].to_pylist()) != np.array(queries["right"].to_pylist()))
-    forms = Counter(queries["form"].to_pylist())
+    columns = (queries[name].to_pylist() for name in ("query_id", "user", "intent"))
+    asked = {query: (user, intent) for query, user, intent in zip(*columns, strict=True)}
+    return Report(world, queries, _look(world, Shop(root).world / HISTORY, asked))
+
+
+def lines(found: Report) -> Iterator[str]:
+    """The report, line by line."""
+    world, queries, seen = found.world, found.queries, found.seen
+    count, size = len(queries), world.settings.page_size
+    texts = queries["text"].to_pylist()
     yield f"world {world.settings.hash()}: {len(world.items):,} products, {len(world.users):,} users, {len(world.intents):,} intents"
-    yield f"{len(asked):,} queries ({len(set(queries['text'].to_pylist())):,} different; {wrong:.1%} misspelt), {seen.pages:,} pages"
-    yield "said by " + ", ".join(f"{form} {count / len(asked):.1%}" for form, count in forms.most_common())
-    yield f"events: {', '.join(f'{kind} {count:,}' for kind, count in seen.events.most_common())}; {seen.with_clicks / seen.pages:.0%} of pages have a click"
-    planted = truth.examination(world.settings.examination, np.arange(1, world.settings.page_size + 1))
-    yield "examination by position, planted:              " + _row(planted)
-    yield "click rate on randomised pages, first = 1:     " + _row(_relative(seen.clicked_random, seen.shown_random))
-    yield "click rate on all pages, first = 1:            " + _row(_relative(seen.clicked, seen.shown))
-    explained = sum(float(np.mean(v)) for name, v in seen.variance.items() if name != "hidden")
-    shares = ", ".join(f"{name} {np.mean(v) / explained:.0%}" for name, v in seen.variance.items())
+    yield f"{count:,} queries ({len(set(texts)):,} different), {seen.pages:,} pages"
+    yield "said by " + ", ".join(f"{form} {n / count:.1%}" for form, n in Counter(queries["form"].to_pylist()).most_common())
+    labels = Counter(label for row in queries["slices"].to_pylist() for label in row)
+    yield "slices: " + ", ".join(f"{name} {labels[name] / count:.1%}" for name in SLICES)
+    behaviours = ", ".join(f"{kind} {n:,}" for kind, n in seen.events.most_common())
+    yield f"events: {behaviours}; {seen.with_clicks / seen.pages:.0%} of pages have a click"
+    yield "examination by position, planted:              " + _row(looked_at(world.settings, size))
+    yield "click rate on randomised pages, first = 1:     " + _row(relative(seen.clicked_random, seen.shown_random))
+    yield "click rate on all pages, first = 1:            " + _row(relative(seen.clicked, seen.shown))
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in seen.shares().items())
     yield f"variance of utility within a page, relative to what features could see: {shares}"
     yield f"nDCG of clicks on {len(seen.ndcg['oracle'])} pages, gains corrected for examination:"
     for name, values in sorted(seen.ndcg.items(), key=lambda item: -float(np.mean(item[1]))):
@@ -79,7 +110,8 @@ def _look(world: World, folder: Path, asked: dict[str, tuple[int, int]]) -> Seen
 
 def _read(path: Path, seen: Seen) -> tuple[list[PageRecord], set[tuple[str | None, int | None]]]:
     as_page, as_event = msgspec.json.Decoder(PageRecord).decode, msgspec.json.Decoder(EventRecord).decode
-    pages, clicks = [], set()
+    pages: list[PageRecord] = []
+    clicks: set[tuple[str | None, int | None]] = set()
     table = pq.read_table(path, columns=["kind", "payload"])
     for kind, payload in zip(table["kind"].to_pylist(), table["payload"].to_pylist(), strict=True):
         if kind == "page":
@@ -87,7 +119,10 @@ def _read(path: Path, seen: Seen) -> tuple[list[PageRecord], set[tuple[str | Non
         else:
             event = as_event(payload)
             seen.events[event.action] += 1
-            if event.kind == "click":
+            if event.kind == "purchase":
+                seen.purchases.append(event.ts_ms)
+            if event.kind == "click" and event.product_no is not None:
+                seen.clicks[event.product_no] += 1
                 clicks.add((event.query_id, event.product_no))
     seen.pages += len(pages)
     return pages, clicks
@@ -108,7 +143,9 @@ def _compare(world: World, seen: Seen, page: PageRecord, clicked: Floats, user: 
     numbers = np.array(page.product_no)
     parts = truth.utility(world, user, intent, numbers, page.ts_ms)
     features = np.frombuffer(page.features, np.float32).reshape(len(numbers), -1)
-    gains = clicked / truth.examination(world.settings.examination, np.arange(1, len(numbers) + 1))
+    seen.liked.extend(parts.preference.tolist())
+    seen.liked_clicked.extend(clicked.tolist())
+    gains = clicked / looked_at(world.settings, len(numbers))
     anybody = parts.relevance + parts.quality + parts.appeal
     orders: dict[str, Callable[[], Floats]] = {
         "oracle": lambda: parts.total,
@@ -131,7 +168,7 @@ def ndcg(gains: Floats, scores: Floats) -> float:
     return float(gains[np.argsort(-scores, kind="stable")] @ discount / best)
 
 
-def _relative(clicked: Floats, shown: Floats) -> Floats:
+def relative(clicked: Floats, shown: Floats) -> Floats:
     rate = clicked / np.maximum(shown, 1)
     return np.asarray(rate / max(float(rate[0]), 1e-9))
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from services.errors import ConfigurationError
 
-FORMAT = "world-2"
+FORMAT = "world-3"
 """Changes whenever the same settings would give another world."""
 
 DAY_MS = 86_400_000

@@ -30,10 +30,11 @@ path = click.Path(path_type=Path)
 @click.option("--out", type=path, help="Result file (default: evaluations/<time>.json in the shop).")
 @click.option("--html", type=path, help="Both pages of every query side by side.")
 @click.option("--compare", nargs=2, type=path, metavar="OURS OTHER", help="Only compare two earlier results.")
+@click.option("--world", is_flag=True, help="By the truth of a generated shop instead of judgments: oracle, controls, the running system.")
 def evaluate(
     judgments: Path | None, topics: Path | None, shop: str | None, system: str, settings: tuple[str, ...], against: str | None,
     against_set: tuple[str, ...], queries: str | None, half: str | None, k: int, out: Path | None, html: Path | None,
-    compare: tuple[Path, Path] | None,
+    compare: tuple[Path, Path] | None, world: bool,
 ) -> None:  # fmt: skip
     """Measure the running system with judgments: nDCG, condensed nDCG, judged share, MRR, recall@200, zero results, latency.
 
@@ -43,12 +44,18 @@ def evaluate(
       aisle evaluate --judgments judgments.csv --against bm25 --html comparison.html
       aisle evaluate --judgments judgments.csv --set verbatim=true --against running
       aisle evaluate --compare after.json before.json
+      aisle evaluate --world --out after.json
     """
     page = ["--html", str(html)] if html else []
     if compare:
         raise SystemExit(run_through([sys.executable, "-m", "evaluation", "compare", *map(str, compare), *page]))
+    if world:
+        run, url = running_planner(StateFile(home()))
+        root = require_shop(_same_shop(shop, run.shop), home()).root
+        kept = ["--out", str(out)] if out else []
+        raise SystemExit(run_through([sys.executable, "-m", "loadgen.world_evaluation", str(root), "--url", url, *kept]))
     if judgments is None:
-        raise ConfigurationError("--judgments FILE is needed (or --compare with two results)")
+        raise ConfigurationError("--judgments FILE is needed (or --world for a generated shop, or --compare with two results)")
     url = None
     if "running" in (system, against) or against_set:
         run, url = running_planner(StateFile(home()))

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -13,13 +14,16 @@ import msgspec
 from deploy import layout, real_engines, setup
 from deploy.console import Terminal, columns
 from deploy.preflight import check_disk, require_shop
-from deploy.running import running_planner
+from deploy.running import run_through, running_planner
 from deploy.state import StateFile
 from services.artifacts import Manifest, Versions
 from services.errors import ConfigurationError
 from services.shop import home, open_shop, operator_token
 
 shop_option = click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", show_default=True, help="Which shop.")
+
+LOOKS = ("report", "sample", "honesty")
+"""Commands of datagen that look at a world."""
 
 
 def _run(steps: Sequence[setup.Step]) -> None:
@@ -34,13 +38,19 @@ def _run(steps: Sequence[setup.Step]) -> None:
 def data(shop: str, more: tuple[str, ...]) -> None:
     """Make a demo world: products, users and their history (what `aisle up` does first).
 
-    World options are those of `python -m datagen world --help`: --products, --users, --days, --seed, ...
+    World options are those of `python -m datagen world --help`: --products, --users, --days, --seed, ... Three words look at a world
+    that is there: `report` (numbers, with --out a page of plots), `sample` (random products, users, queries, sessions), `honesty`.
 
     \b
     Examples:
       aisle data
       aisle data --shop small --products 2000 --users 300
+      aisle data report --out world.png
+      aisle data sample --seed 7
     """
+    if more and more[0] in LOOKS:
+        root = require_shop(shop, home()).root
+        raise SystemExit(run_through([sys.executable, "-m", "datagen", more[0], str(root), *more[1:]]))
     target = open_shop(shop, home())
     if setup.look(target).world:
         raise ConfigurationError(

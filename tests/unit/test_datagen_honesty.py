@@ -100,7 +100,9 @@ def test_a_feature_that_carries_what_is_hidden_is_found(planted: Any, world: Wor
             if row["kind"] == "page" and row["user_id"] and row["payload"]["product_no"]:
                 features, user = _features(row), int(row["user_id"][1:])
                 worth = truth.utility(world, user, 0, row["payload"]["product_no"], row["ts_ms"])
-                features[:, FEATURES.index("affinity")] = 0.5 * worth.hidden + np.random.default_rng(row["ts_ms"]).normal(size=len(features))
+                features[:, FEATURES.index("affinity")] = 0.5 * worth.hidden + np.random.default_rng(row["ts_ms"]).normal(
+                    size=len(features)
+                )
                 _set(row, features)
         return rows
 

@@ -1,5 +1,6 @@
 """The generated world: believable, the same for the same settings, and honest about what the shop could know."""
 
+import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -431,3 +432,17 @@ def test_a_shop_without_a_world_says_so(tmp_path: Path) -> None:
 def test_the_vocabulary_is_read_once() -> None:
     assert vocabulary() is vocabulary()
     assert isinstance(vocabulary(), Vocabulary)
+
+
+def test_the_default_world_is_the_committed_one_and_its_hash_is_in_the_changelog() -> None:
+    """A change of the world is a decision: a new FORMAT or other defaults, the file made again, and a line in the changelog."""
+    project = Path(__file__).parents[2]
+    assert load(project / "datagen" / "worlds" / "default.toml") == WorldSettings()
+    assert (project / "datagen" / "worlds" / "default.toml").read_text() == to_toml(WorldSettings())
+    assert f"`{WorldSettings().hash()}`" in (project / "CHANGELOG.md").read_text()
+
+
+def test_the_bytes_behind_the_hash_are_the_recorded_ones() -> None:
+    """The hash names settings and format; this is what they gave when the format was recorded. A change of it needs a new FORMAT."""
+    table, _ = shards.catalogue_rows(WorldSettings(), vocabulary(), range(50))
+    assert hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest()[:16] == "a75369e5a3801ca9"
