@@ -17,12 +17,12 @@ from services.text import QueryTerm, stem, words
 
 
 class Compounds(msgspec.Struct, frozen=True):
-    """`apart`: folded word written together -> the stems of its parts, as some product has them side by side. `together`: words of letters
-    that more products write together than apart; only those stand in for neighbours of a query (where "mouse pad" is the usual way to say
-    it, the few that say "mousepad" would come first, because the word is rare)."""
+    """`apart`: folded word written together -> the stems of its parts, as some product has them side by side. `neighbours`: word of letters
+    -> how many products write it apart. Only words that more products write together stand in for neighbours of a query: where "mouse pad"
+    is the usual way to say it, the few that say "mousepad" would come first, because the word is rare."""
 
     apart: dict[str, list[str]] = {}
-    together: frozenset[str] = frozenset()
+    neighbours: dict[str, int] = {}
 
 
 MAX_CHARS = 16
@@ -32,7 +32,7 @@ MIN_LETTERS = 3
 MIN_PRODUCTS = 2
 """Products that have a word of letters before neighbours count as that word: a slip of the pen joins anything."""
 MAX_COMPOUNDS = 500_000
-_RUN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_RUNS = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 
 
 def build(products: Iterable[Product], categories: Categories, counts: Mapping[str, int], language: str) -> Compounds:
@@ -51,7 +51,7 @@ def build(products: Iterable[Product], categories: Categories, counts: Mapping[s
                 if word not in apart and len(apart) < MAX_COMPOUNDS:
                     apart[word] = [stem(part, language) for part in parts]
         products_apart.update(pairs)
-    return Compounds(apart, frozenset(word for word, n in products_apart.items() if counts[word] > n))
+    return Compounds(apart, dict(products_apart))
 
 
 def joined(asked: Sequence[QueryTerm], compounds: Compounds, counts: Mapping[str, int]) -> dict[int, list[str]]:
@@ -61,7 +61,9 @@ def joined(asked: Sequence[QueryTerm], compounds: Compounds, counts: Mapping[str
         for end in (start + 2, start + 3):
             parts = [term.surface for term in asked[start:end]]
             word = "".join(parts)
-            if len(parts) < end - start or word not in counts or not (word in compounds.together or _numbered(parts)):
+            if len(parts) < end - start or word not in counts or len(word) > MAX_CHARS:
+                continue
+            if not _numbered(parts) and not (_letters(parts) and counts[word] > max(MIN_PRODUCTS - 1, compounds.neighbours.get(word, 0))):
                 continue
             for place in range(start, end):
                 found.setdefault(place, []).append(word)
@@ -89,15 +91,19 @@ def _neighbours(spoken: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _belong(parts: Sequence[str], counts: Mapping[str, int]) -> bool:
-    if _numbered(parts):
-        return True
-    letters = len(parts) == 2 and all(part.isalpha() and len(part) >= MIN_LETTERS for part in parts)
-    return letters and counts.get("".join(parts), 0) >= MIN_PRODUCTS
+    return _numbered(parts) or (_letters(parts) and counts.get("".join(parts), 0) >= MIN_PRODUCTS)
+
+
+def _letters(parts: Sequence[str]) -> bool:
+    return len(parts) == 2 and all(part.isalpha() and len(part) >= MIN_LETTERS for part in parts)
 
 
 def _numbered(parts: Sequence[str]) -> bool:
-    """Numbers and letters in turn: what units and model numbers are made of. Of three parts, those of letters are short."""
-    if not all(_RUN.fullmatch(part) for part in parts):
+    """Numbers and letters in turn: what units and model numbers are made of. Of more than a number and a word, letters come in short runs."""
+    if any(one[-1].isdigit() == two[0].isdigit() for one, two in pairwise(parts)):
         return False
-    in_turn = all(one[0].isdigit() != two[0].isdigit() for one, two in pairwise(parts))
-    return in_turn and (len(parts) == 2 or all(part[0].isdigit() or len(part) <= MAX_MODEL_LETTERS for part in parts))
+    runs = [_RUNS.findall(part) for part in parts]
+    if any("".join(found) != part for found, part in zip(runs, parts, strict=True)):
+        return False
+    flat = [run for found in runs for run in found]
+    return len(flat) == 2 or all(run[0].isdigit() or len(run) <= MAX_MODEL_LETTERS for run in flat)

@@ -50,6 +50,7 @@ def stand_ins(query: str) -> dict[str, list[list[str]]]:
         ("bulb 12 w", "12", ["12w"]),
         ("bulb 12 w", "w", ["12w"]),
         ("dc 52 c", "52", ["dc52c"]),
+        ("dc52 c", "dc52", ["dc52c"]),
         ("dc53c", "dc53c", ["dc", "53", "c"]),
         ("mousepad", "mousepad", ["mous", "pad"]),
         ("smart watch", "smart", ["smartwatch"]),
