@@ -255,7 +255,7 @@ class Crew:
 
         chain.cursor = None
         headers = JSON if not self.wish.deadline_ms else {**JSON, "x-deadline-ms": f"{self.wish.deadline_ms:.0f}"}
-        post("/search", body, REQUESTS[request], headers, look)
+        post("/search", body, "probes, idle" if due.idle else REQUESTS[request], headers, look)
         return found[0] if found else None
 
     def _look(self, reply: Reply, chain: Chain, found: list[SearchAnswer]) -> tuple[str | None, list[str], Shown | None, str]:

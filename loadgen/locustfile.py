@@ -38,7 +38,8 @@ BATCH_S = 1.0
 WIDTH = 220
 IN_STEP_S = 1.0
 """Between the word to begin and the beginning, so that all processes hear it before."""
-PATIENCE_S = 30.0
+LEAVING_S = 5.0
+PATIENCE_S = 15.0
 """How long the end of a load waits for what its processes have to report."""
 
 
@@ -63,6 +64,7 @@ class Session:
         self.run: Run | None = None
         self.ready = Event()
         self._ends = Event()
+        self._handed: Crew | None = None
         self._root = Path(environment.parsed_options.shop_root)
         self.shelf, self.known = known(self._root)
         self._pools: dict[tuple[Any, ...], Pool] = {}
@@ -132,6 +134,7 @@ class Session:
             self.crew.ended.wait()
             self._hand_over(self.crew)
         if self.environment.web_ui:
+            self.finish()  # before the page is told that it is over: then it asks no more
             self.runner.stop()
         else:
             self.runner.quit()
@@ -178,6 +181,9 @@ class Session:
             self.runner.send_message("aisle-seen", msgspec.msgpack.encode(batch))
 
     def _hand_over(self, crew: Crew) -> None:
+        if self._handed is crew:
+            return
+        self._handed = crew
         self._send_batch(crew)
         totals = crew.collector.totals(crew.cpu_s())
         if self.lead:
@@ -200,9 +206,21 @@ class Session:
                 self._ends.set()
 
     def stop(self) -> None:
-        """Somebody or the schedule ends the load."""
+        """Somebody or the schedule ends the load: all processes, then the run is made of what they saw."""
         if self.crew:
             self.crew.stopping.set()
+        if isinstance(self.runner, MasterRunner):
+            for client_id in list(self.runner.clients.keys()):
+                self.runner.send_message("aisle-stop", None, client_id)
+        if self.leads and self.environment.web_ui:
+            self.finish()
+
+    def leave(self) -> None:
+        """A worker goes: what it saw must not go with it."""
+        if self.crew and self.crew.begun.is_set():
+            self.crew.stopping.set()
+            self.crew.ended.wait(LEAVING_S)
+            self._hand_over(self.crew)
 
     def finish(self) -> Run | None:
         """The run, made once. What was stopped before its time counts as far as it came."""
@@ -309,7 +327,6 @@ def _init(environment: Any, **_: Any) -> None:
     environment.events.test_stopping.add_listener(lambda **_: session.stop())
     _listen(environment.runner, session)
     if environment.web_ui:
-        environment.events.test_stop.add_listener(lambda **_: gevent.spawn(session.finish))
         page.extend(environment.web_ui, lambda: session.run, lambda: _page(session))
     elif session.leads:
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
@@ -323,6 +340,8 @@ def _listen(runner: Any, session: Session) -> None:
     elif isinstance(runner, WorkerRunner):
         runner.register_message("aisle-probe", lambda **_: session.probe(), concurrent=True)
         runner.register_message("aisle-begin", lambda msg, **_: session.begin(**msg.data), concurrent=True)
+        runner.register_message("aisle-stop", lambda **_: session.stop())
+        session.environment.events.quitting.add_listener(lambda **_: session.leave())
 
 
 def _report(environment: Any, session: Session) -> None:

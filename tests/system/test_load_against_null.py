@@ -1,6 +1,7 @@
 """Loads of every profile against a little honest server: what is sent, by one process and by many, and what Ctrl-C leaves."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,21 +74,25 @@ def test_rates_that_change_show_second_by_second(profile: str, url: str, shop: S
     assert "every 1 s" in said
 
 
-def test_ctrl_c_reports_what_was_measured(url: str, shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
     argv += ["--profile", "open", "--rate", "20", "--seconds", "300", "--warm-up", "0.2", "--probes", "0", "--max-lag", "100000"]
-    process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    argv += ["--processes", processes] if processes != "1" else []
+    process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     assert process.stdout
     for line in process.stdout:
         if "measuring" in line:
             break
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: every process of the load
     said = process.communicate(timeout=60)[0]
     [file] = tmp_path.glob("*[0-9].json")
     run = json.loads(file.read_text())
     assert run["interrupted"], said
     assert run["total"]["count"] > 0
+    assert run["generator"]["processes"] == int(processes), said
+    assert run["generator"]["sent"] >= run["total"]["count"]
     assert "interrupted" in said
     assert run["seconds"] < 60
 
