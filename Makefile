@@ -7,10 +7,10 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test lint bench venv clean
+.PHONY: help up down status load test lint bench bench-real tiers venv clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 up: $(VENV)/aisle.stamp ## install, make the demo shop when it is missing, start everything (ARGS="--shop NAME" and more: aisle up --help)
 	@exec $(BIN)/aisle up $(ARGS)
@@ -35,6 +35,12 @@ lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import contracts
 
 bench: $(VENV)/dev.stamp ## CPU per search: the running path, the bare floor, five bare hops
 	$(RUN) tests.bench $(ARGS)
+
+bench-real: $(VENV)/dev.stamp ## the same on Elasticsearch, Neo4j and the model server, engines included; writes docs/costs.md
+	$(RUN) tests.bench --engines real $(ARGS)
+
+tiers: $(VENV)/dev.stamp ## tier economics: what searching tier by tier saves and loses, on both engines, nested and disjoint
+	$(RUN) tests.bench.tiers $(ARGS)
 
 venv: $(VENV)/dev.stamp ## the environment with the tools of development
 

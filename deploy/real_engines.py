@@ -35,6 +35,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 server that fails costs preferences and nothing else; AISLE_RANKER_MODELS_URL moves it."""
 FILLED = ("searcher", "planner", "ranker")
 """Owners of what is in Elasticsearch; the user graph is filled from the log by the recommender itself."""
+START_LIMIT_S = 600.0
+"""Six servers start at once, maybe on a machine that is busy."""
 READY_LIMIT_S = 600.0
 """The user graph of a long history takes its time."""
 
@@ -114,13 +116,13 @@ def note(run: RunState, engines: Engines) -> None:
 
 def _starts(shop: Shop) -> dict[str, Start]:
     starts: dict[str, Start] = {name: _cluster(name) for name in SETTINGS if name.startswith("elasticsearch")}
-    starts["neo4j"] = lambda folder, toolchain: neo4j.start(folder, toolchain=toolchain)
+    starts["neo4j"] = lambda folder, toolchain: neo4j.start(folder, toolchain=toolchain, limit_s=START_LIMIT_S)
     starts["model-server"] = lambda folder, toolchain: model_server.start(shop.releases, data_dir=folder)
     return starts
 
 
 def _cluster(name: str) -> Start:
-    return lambda folder, toolchain: elasticsearch.start(folder, cluster_name=name, toolchain=toolchain)
+    return lambda folder, toolchain: elasticsearch.start(folder, cluster_name=name, toolchain=toolchain, limit_s=START_LIMIT_S)
 
 
 def _all_started(starting: Mapping[str, "Future[Server]"]) -> dict[str, Server]:

@@ -47,7 +47,7 @@ def create(
         raise ConfigurationError(f"shop {shop.name!r} has no generation to serve; run `aisle build`")
     releases.refresh()
     log = log or SqliteReader(shop.log_file)
-    graph = graph or _open_graph(settings, shop, log.end())
+    graph = graph or open_graph(settings, shop, log.end())
     service = Service("recommender", settings, description=DESCRIPTION)
     cache = ProfileCache(settings.cached_profiles)
     projector = Projector(graph, log, Versions(shop.generations), cache, service.telemetry)
@@ -87,7 +87,8 @@ class Refresh:
                 self._service.telemetry.set("aisle_version", version, artifact)
 
 
-def _open_graph(settings: RecommenderSettings, shop: Shop, log_end: int) -> UserGraph:
+def open_graph(settings: RecommenderSettings, shop: Shop, log_end: int) -> UserGraph:
+    """The shop's user graph, where the settings say; its log ends at `log_end`. Raises ConfigurationError."""
     match settings.graph_url:
         case "":
             return ladybug.open_graph(shop.graph, log_end, readers=settings.graph_readers)

@@ -64,6 +64,8 @@ class Cluster:
         self._perform = self._client.transport.perform_request
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
         self._closed = False
+        self.calls, self.received = 0, 0
+        """Calls answered, and bytes of the answers; for measuring, not exact when threads call at once."""
 
     def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
         """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails."""
@@ -87,6 +89,8 @@ class Cluster:
             answer = self._perform(method, path, body=body, headers=headers, request_timeout=limit_s)
         except TransportError as error:
             raise ElasticError(f"{self.url} cannot be reached or is late ({type(error).__name__})") from error
+        self.calls += 1
+        self.received += int(answer.meta.headers.get("content-length") or 0)
         if answer.meta.status >= 400:
             raise ElasticError(
                 f"{self.url}{path.partition('?')[0]} answered {answer.meta.status}: {_reason(answer.body)}", answer.meta.status
@@ -249,7 +253,9 @@ class Writer:
         answer = self._indexes.cluster.call("POST", path, b"".join(self._lines), headers=NDJSON)
         if answer["errors"]:
             failed = next(item["index"]["error"] for item in answer["items"] if item)
-            raise ElasticError(f"{self._indexes.cluster.url}: {self._name} refused a document: {failed.get('type')}: {failed.get('reason')}")
+            raise ElasticError(
+                f"{self._indexes.cluster.url}: {self._name} refused a document: {failed.get('type')}: {failed.get('reason')}"
+            )
         self._written += len(self._lines)
         self._lines, self._size = [], 0
 

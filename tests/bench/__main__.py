@@ -16,13 +16,16 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from deploy.layout import PROJECT
 from deploy.preflight import check_not_running, require_shop
 from deploy.state import StateFile
 from loadgen.stats import StageTable
 from services.artifacts import Versions
+from services.catalogue import Catalogue
 from services.errors import ConfigurationError
 from services.shop import Shop, home
 from services.waterfall import parse
+from tests.bench import costs, real
 from tests.bench.client import Answers, ask_all
 from tests.bench.floor import Floor
 from tests.bench.hops import Hops
@@ -41,6 +44,7 @@ def main() -> int:
     parser.add_argument("--searches", type=int, default=600, help="per round and contender")
     parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engines", choices=("embedded", "real"), default="embedded", help="real: also writes docs/costs.md")
     options = parser.parse_args()
     try:
         shop = require_shop(options.shop, home())
@@ -61,6 +65,10 @@ class Bench:
         self._bodies = [msgspec.json.encode({"query": a.query, "user_id": a.user_id}) for a in self._asks]
         self._stages = StageTable()
         self._wrong: list[str] = []
+        self._engines: dict[str, int] = {}
+        self._clusters: dict[str, str] = {}
+        self._calls: dict[str, tuple[float, float]] = {}
+        self._opened: dict[str, int] = {}
 
     def run(self) -> int:
         for name in ("system", "floor"):
@@ -68,15 +76,18 @@ class Bench:
         self._say(
             f"{len(self._asks)} searches a round by {len({a.user_id for a in self._asks})} users, {self._options.concurrency} at once; starting"
         )
-        with Stack.start(self._folder / "system", self._shop.name) as stack:
-            floor = Floor(self._folder / "floor", self._shop.name)
+        with Stack.start(self._folder / "system", self._shop.name, engines=self._options.engines, limit_s=1800) as stack:
+            run = stack.state.read()
+            self._engines, self._clusters = real.pids(run), real.clusters(run)
+            floor = Floor(self._folder / "floor", self._shop.name, run.engine_settings if run else None)
             try:
                 return self._compare(stack, floor)
             finally:
                 floor.close()
 
     def _compare(self, stack: Stack, floor: Floor) -> int:
-        url, pids = f"{stack.url}/search", {name: stack.service(name).process.pid for name in SERVERS}  # type: ignore[union-attr]
+        url = f"{stack.url}/search"
+        pids = {name: stack.service(name).process.pid for name in SERVERS} | self._engines  # type: ignore[union-attr]
         answered = ask_all(url, self._bodies, self._options.concurrency)  # warm, and tells how large answers are
         sizes = floor.run(self._asks).sizes
         answer_bytes = answered.bytes // len(self._bodies)
@@ -89,7 +100,7 @@ class Bench:
             filler = [hops.body] * len(self._bodies)
             ask_all(f"{hops.url}/search", filler, self._options.concurrency)
             contenders: dict[str, Callable[[], dict[str, float]]] = {
-                "system": lambda: self._served(url, self._bodies, pids),
+                "system": lambda: self._counted(lambda: self._served(url, self._bodies, pids)),
                 "floor": lambda: self._floor(floor),
                 "hops": lambda: self._served(f"{hops.url}/search", filler, hops.pids),
             }
@@ -115,9 +126,20 @@ class Bench:
         self._look(answers)
         return per_search_ms(before, after, len(bodies))
 
+    def _counted(self, served: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """With the connections that were opened for it."""
+        before = real.opened(self._clusters)
+        found = served()
+        for name, count in real.opened(self._clusters).items():
+            self._opened[name] = self._opened.get(name, 0) + count - before[name] - 1  # the one that asked before
+        return found
+
     def _floor(self, floor: Floor) -> dict[str, float]:
+        before = cpu_seconds(self._engines)
         done = floor.run(self._asks)
-        return {"one process": done.cpu_s * 1000 / done.searches}
+        engines = per_search_ms(before, cpu_seconds(self._engines), done.searches)
+        self._calls = {name: (calls / done.searches, size / done.searches) for name, (calls, size) in done.calls.items()}
+        return {"one process": done.cpu_s * 1000 / done.searches, **engines}
 
     def _look_at_stages(self, answers: Answers) -> None:
         for header in answers.timings:
@@ -144,7 +166,23 @@ class Bench:
             self._say(f"INVALID: {wrong}")
         verdict = Verdict(*(series[name].median for name in ("system", "floor", "hops")))
         self._say(str(verdict))
+        if self._options.engines == "real":
+            self._write_costs(series, verdict)
         return 0 if verdict.ok and not self._wrong else 1
+
+    def _write_costs(self, series: dict[str, Series], verdict: Verdict) -> None:
+        for name, (calls, size) in self._calls.items():
+            answers = size / calls if calls else 0
+            self._say(
+                f"Elasticsearch {name}: {calls:.2f} calls a search, {answers:,.0f} bytes an answer, {self._opened.get(name, 0)} connections opened"
+            )
+        products = Catalogue(Versions(self._shop.generations).folder(Versions(self._shop.generations).current() or 0))
+        facts = [
+            f"{len(products):,} products; {self._options.rounds} rounds of {len(self._asks)} searches, {self._options.concurrency} at once",
+            "keep-alive, no compression, no `_source`, no stored `_id`; the floor makes the same calls one after the other from one process",
+        ]
+        costs.write(real.COSTS, costs.page(series, verdict, self._calls, self._opened, facts))
+        self._say(f"written: {real.COSTS.relative_to(PROJECT)}")
 
     def _stage_table(self) -> Table:
         report = self._stages.report()
