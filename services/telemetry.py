@@ -63,7 +63,7 @@ METRICS: dict[str, Row] = {
     "aisle_click_position": Row("histogram", "Position of clicked products, from 1", (), POSITIONS),
     "aisle_log_offset": Row("gauge", "Position in the event log: written, projected", ("position",)),
     "aisle_graph_lag": Row("gauge", "Records of the event log that the user graph did not have when it was last brought up to date"),
-    # engines and load, as deploy/engines.py reads them from their status pages
+    # engines and load, as deploy/engine_metrics.py reads them from their status pages
     "aisle_engine_up": Row("gauge", "1 when the engine answered the last look", ("engine",)),
     "aisle_engine_status": Row("gauge", "Health that the engine reports: 0 green, 1 yellow, 2 red", ("engine",)),
     "aisle_engine_nodes": Row("gauge", "Nodes of the engine's cluster", ("engine",)),

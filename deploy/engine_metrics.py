@@ -1,6 +1,6 @@
 """Metrics of engines that have no Prometheus endpoint of their own: read from their status pages, every few seconds.
 
-    python -m deploy.engines --elasticsearch high=http://tier-high:9200 --neo4j graph=http://graph:7474 \\
+    python -m deploy.engine_metrics --elasticsearch high=http://tier-high:9200 --neo4j graph=http://graph:7474 \\
         --tensorflow models=http://models:8501/v1/models/aisle --locust locust=http://locust:8089
 
 Passwords come from ELASTIC_PASSWORD and NEO4J_PASSWORD. An engine that does not answer is down (aisle_engine_up 0), and asked again.
