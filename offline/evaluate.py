@@ -7,7 +7,7 @@ import numpy as np
 from offline.dataset import Dataset
 from offline.records import Array
 from services.contracts import Category
-from services.features import ITEM_FEATURES, PROPERTIES, Binding, user_features
+from services.features import ITEM_FEATURES, PROPERTIES, Binding, strict_first, user_features
 from services.models.port import Events, Model, Preferences
 
 CHUNK = 1_000
@@ -23,13 +23,13 @@ def item_rows(data: Dataset, pages: Array) -> tuple[Array, Array]:
 
 
 def scores(model: Model, binding: Binding, data: Dataset, pages: Array, *, known: bool = True) -> Array:
-    """float32 per item of the pages, page by page; with `known` False as if nothing were known of their users."""
+    """float64 per item of the pages, page by page, as the ranker would order them; with `known` False as if nothing were known of their users."""
     indptr, out = data.log.pages.indptr, []
     for page, preferences in _preferences(model, binding, data, pages, known):
         items = slice(indptr[page], indptr[page + 1])
         features = page_features(data, items, binding, preferences.scores, preferences.vector)
-        out.append(model.rank(features, preferences.weights, preferences.vector))
-    return np.concatenate([np.zeros(0, np.float32), *out])
+        out.append(strict_first(model.rank(features, preferences.weights, preferences.vector), features))
+    return np.concatenate([np.zeros(0), *out])
 
 
 def page_features(data: Dataset, items: slice, binding: Binding, liked: Array, vector: Array) -> Array:

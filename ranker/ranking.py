@@ -9,18 +9,16 @@ import numpy.typing as npt
 from ranker.pairs import Pair
 from services.contracts import Candidates, Category, Term
 from services.errors import InvalidRequest
-from services.features import BM25, FEATURES, ITEM_FEATURES, POPULARITY_SCORE, STRICT, absent, item_features, user_features
+from services.features import BM25, FEATURES, ITEM_FEATURES, POPULARITY_SCORE, absent, item_features, strict_first, user_features
 from services.models.port import Preferences
 
 Floats = npt.NDArray[np.float32]
 
 BASELINES = {"popularity": POPULARITY_SCORE, "bm25": BM25}
-"""Strategy -> the feature that is its score, within strict matches and then within the others."""
+"""Strategy -> the feature that is its score."""
 STRATEGIES = ("network", *BASELINES)
 WEIGHTS = "weights"
 """A strategy beside those: its scores come from the ranking index (ranker/weights.py)."""
-STRICT_LEAD = 10.0
-"""What a strict match is ahead in a baseline's score; no value of those features reaches it."""
 MAX_CANDIDATES = 65_535
 
 
@@ -78,11 +76,10 @@ def personalise(features: Floats, pair: Pair, candidates: Candidates, user: Pref
 
 
 def score(strategy: str, pair: Pair, features: Floats, user: Preferences) -> npt.NDArray[np.floating]:
-    """A score per row, higher is better."""
-    if (column := BASELINES.get(strategy)) is not None:
-        # double: a lead added in single precision would make ties of what is not quite the same
-        return features[:, column].astype(np.float64) + STRICT_LEAD * features[:, STRICT]
-    return pair.model.rank(features, user.weights, user.vector)
+    """A score per row, higher is better; full matches stand before partial ones."""
+    column = BASELINES.get(strategy)
+    scores = pair.model.rank(features, user.weights, user.vector) if column is None else features[:, column]
+    return strict_first(scores, features)
 
 
 def ordered(scores: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]) -> Ranked:

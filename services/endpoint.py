@@ -160,6 +160,8 @@ class Endpoint:
             return self._decoder.decode(body)
         except msgspec.ValidationError as error:
             raise invalid(error) from None
+        except RecursionError:
+            raise InvalidRequest("the body is nested too deeply", accepted="a few levels of objects and arrays") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the body is not JSON in UTF-8: {error}", accepted="a JSON document") from None
 

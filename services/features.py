@@ -44,11 +44,13 @@ __all__ = [
     "POPULARITY_SCORE",
     "PROPERTIES",
     "STRICT",
+    "STRICT_LEAD",
     "USER_FEATURES",
     "Binding",
     "absent",
     "item_features",
     "lasting",
+    "strict_first",
     "user_features",
 ]
 
@@ -84,6 +86,10 @@ USER_FEATURES = ("pref_category", "pref_brand", "pref_price_level", "pref_color"
 FEATURES = ITEM_FEATURES + USER_FEATURES
 BM25, STRICT, POPULARITY_SCORE = (FEATURES.index(name) for name in ("bm25", "strict", "popularity_score"))
 """Columns that the strategies without a network sort by."""
+
+STRICT_LEAD = 20.0
+"""What a full match is ahead of a partial one, whatever ranks them: more than any score differs by. A model learns from pages that were
+shown, which hold few partial matches; how it would weigh the popular ones among 200 candidates, it was never taught."""
 
 _FORMULAS = 1
 """Raise it when a feature of the same name is computed in another way."""
@@ -277,6 +283,12 @@ def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float
 
 
 # ---- user ----------------------------------------------------------------------------------------------------------------------
+
+
+def strict_first(scores: npt.NDArray[np.floating], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """float64[n]: scores of n candidates with features float32[n, F], full matches before partial ones. Double, because a lead added in
+    single precision would make ties of what is not quite the same."""
+    return scores.astype(np.float64) + STRICT_LEAD * features[:, STRICT]
 
 
 class Binding:

@@ -49,6 +49,11 @@ def test_the_network_orders_by_its_score(tmp_path: Path) -> None:
     assert order(pair_of(tmp_path), "network", candidates([0, 1, 2]), terms("sofa")) == [2, 0, 1]
 
 
+def test_the_network_never_puts_a_partial_match_before_a_full_one(tmp_path: Path) -> None:
+    found = msgspec.structs.replace(candidates([0, 1, 2]), strict=bytes([1, 1, 0]))
+    assert order(pair_of(tmp_path), "network", found, terms("sofa")) == [0, 1, 2]
+
+
 def test_what_the_user_likes_changes_the_order(tmp_path: Path) -> None:
     pair = pair_of(tmp_path)
     weights = np.array([{"price": -1.0, "pref_brand": 1.0}.get(name, 0.0) for name in FEATURES], np.float32)
