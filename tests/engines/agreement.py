@@ -7,10 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ranker.app import load_index
-from ranker.pairs import Pair
-from ranker.routes import rank
-from recommender.understanding import load as load_understanding
 from searcher import plan
 from searcher.engines import Tiers, open_embedded
 from searcher.index.port import Hits, TierIndex
@@ -19,13 +15,11 @@ from searcher.retrieve import Part, open_part, retrieve
 from searcher.settings import SearcherSettings
 from services.artifacts import Versions
 from services.catalogue import TIERS
-from services.contracts import CANDIDATES, Category, RankRequest, RetrieveRequest, Term
-from services.features import Binding
-from services.models.onnx import load as load_onnx
+from services.contracts import CANDIDATES, RetrieveRequest
 from services.settings import load as load_settings
 from services.shop import Shop
-from services.timing import Timing
 from tests.bench.floor import Unwatched
+from tests.bench.ranked import Ranker
 
 PAGE = 10
 CLOSE = 0.01
@@ -56,12 +50,10 @@ class Compared:
     """One generation of a shop, served by both."""
 
     def __init__(self, shop: Shop, environment: dict[str, str]) -> None:
-        generations, releases = Versions(shop.generations), Versions(shop.releases)
-        self.generation, release = generations.current() or 0, releases.current() or 0
-        folder, manifest = generations.folder(self.generation), generations.manifest(self.generation)
-        self._understanding = load_understanding(folder, manifest)
-        model, index = load_onnx(releases.folder(release), releases.manifest(release)), load_index(folder, manifest)
-        self._pair = Pair(self.generation, index, release, model, Binding(index, model.vocabulary, model.property_vectors))
+        generations = Versions(shop.generations)
+        self.generation = generations.current() or 0
+        folder = generations.folder(self.generation)
+        self._ranker = Ranker(shop)
         self._elastic = Tiers(load_settings(SearcherSettings, "AISLE_SEARCHER_", environment), shop.info())
         part: Path = folder / FOLDER
         self.embedded = open_part(part, open_embedded(part), skip_high=True)
@@ -70,13 +62,10 @@ class Compared:
     def close(self) -> None:
         self._elastic.close()
 
-    def understood(self, text: str) -> tuple[list[Term], list[Category]]:
-        return self._understanding.terms(text), self._understanding.categories(text)
-
     def compare(self, queries: Iterable[str]) -> Agreement:
         found = Agreement()
         for text in queries:
-            terms, categories = self.understood(text)
+            terms, categories = self._ranker.understood(text)
             if terms:
                 self._compare(RetrieveRequest(terms, categories, generation=self.generation), found)
         return found
@@ -96,9 +85,7 @@ class Compared:
     def page(self, part: Part, request: RetrieveRequest) -> list[int]:
         """The ten first product numbers, ranked for a user of whom nothing is known."""
         answer = retrieve(part, self.generation, request, Unwatched())
-        ranked = rank(RankRequest(request.terms, request.categories, answer.candidates), self._pair, 0, Timing())
-        order = np.frombuffer(ranked.order, np.uint16)[:PAGE].astype(np.intp)
-        numbers: list[int] = answer.candidates.numbers()[order].tolist()
+        numbers: list[int] = self._ranker.page(request, answer.candidates, PAGE).tolist()
         return numbers
 
 
