@@ -28,6 +28,7 @@ from services.errors import ConfigurationError, Problem
 from services.openapi import RouteDoc, document
 from services.settings import ServiceSettings, load
 from services.telemetry import Telemetry
+from services.tracing import Tracer, from_environment
 
 Req = TypeVar("Req")
 S = TypeVar("S", bound=ServiceSettings)
@@ -47,6 +48,7 @@ class Service:
         self.name, self.settings, self.description = name, settings, description
         self.telemetry = telemetry or Telemetry()
         self.pool = ThreadPoolExecutor(min(8, settings.max_in_flight), thread_name_prefix=name)
+        self.tracer: Tracer | None = None
         self._token = operator_token
         self._admission = Admission(settings.max_in_flight, settings.max_queue_ms, self.telemetry)
         self._routes: list[Route] = []
@@ -115,6 +117,8 @@ class Service:
                 result = stop()
                 if asyncio.iscoroutine(result):
                     await result
+            if self.tracer is not None:
+                await asyncio.to_thread(self.tracer.close)
             self.pool.shutdown(wait=True, cancel_futures=True)
 
     async def _repeat(self, name: str, function: Callable[[], Any], interval_s: float) -> None:
@@ -155,6 +159,7 @@ def main(name: str, settings_type: type[S], create: Callable[[S], Service]) -> N
     try:
         settings = load(settings_type, prefix, os.environ)
         service = create(settings)
+        service.tracer = from_environment(name, os.environ)
     except ConfigurationError as error:
         print(f"{name}: {error}", file=sys.stderr)  # the person at the terminal is who has to act
         raise SystemExit(2) from None

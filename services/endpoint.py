@@ -17,6 +17,7 @@ from services.errors import AisleError, BodyTooLarge, DeadlineExceeded, InvalidR
 from services.paths import Paths
 from services.telemetry import OBJECTIVE_S, Telemetry
 from services.timing import Deadline, Timing
+from services.tracing import sampled
 
 if TYPE_CHECKING:
     from services.app import Service
@@ -107,9 +108,10 @@ class Endpoint:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         timing = Timing()
+        traced: list[Call] = []
         status, body, retry_after_s = 500, b"", None
         try:
-            body = await self._answer(scope, receive, timing)
+            body = await self._answer(scope, receive, timing, traced)
             status = self._status
         except AisleError as error:
             status, body, retry_after_s = error.status, _encoder.encode(problem(error)), error.retry_after_s
@@ -118,6 +120,8 @@ class Endpoint:
             self._service.telemetry.count("aisle_errors_total", self._route)
             body = _encoder.encode(problem(AisleError("an internal error; the log of the service has it")))
         self._record(timing, status)
+        for call in traced:
+            self._trace(call, status)
         media_type = b"application/json" if status < 400 else b"application/problem+json"
         headers = [
             (b"content-type", media_type),
@@ -129,7 +133,7 @@ class Endpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, scope: Any, receive: Any, timing: Timing) -> bytes:
+    async def _answer(self, scope: Any, receive: Any, timing: Timing, traced: list[Call]) -> bytes:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         service = self._service
         call = Call(
@@ -138,7 +142,10 @@ class Endpoint:
             operator=service.is_operator(headers.get("authorization", "")),
             headers=headers,
             pool=service.pool,
+            sampled=service.tracer is not None and service.tracer.samples(headers.get("traceparent", "")),
         )
+        if service.tracer is not None and sampled(call.traceparent):
+            traced.append(call)
         if self._operator and not call.operator:
             raise Unauthorised(f"{self._method} {self._route} needs `Authorization: Bearer <operator token>`")
         request = await self._read(scope, receive)
@@ -164,6 +171,12 @@ class Endpoint:
             raise InvalidRequest("the body is nested too deeply", accepted="a few levels of objects and arrays") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the body is not JSON in UTF-8: {error}", accepted="a JSON document") from None
+
+    def _trace(self, call: Call, status: int) -> None:
+        parent = call.headers.get("traceparent", "")
+        known = parent.split("-")[1:2] == call.traceparent.split("-")[1:2]
+        assert self._service.tracer is not None
+        self._service.tracer.record(f"{self._method} {self._route}", status, parent if known else "", call.traceparent, call.timing)
 
     def _record(self, timing: Timing, status: int) -> None:
         telemetry = self._service.telemetry
