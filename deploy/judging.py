@@ -50,13 +50,13 @@ def evaluate(
     if compare:
         raise SystemExit(run_through([sys.executable, "-m", "evaluation", "compare", *map(str, compare), *page]))
     if world:
-        run, url = running_planner(StateFile(home()))
+        run, address = running_planner(StateFile(home()))
         root = require_shop(_same_shop(shop, run.shop), home()).root
         kept = ["--out", str(out)] if out else []
-        raise SystemExit(run_through([sys.executable, "-m", "loadgen.world_evaluation", str(root), "--url", url, *kept]))
+        raise SystemExit(run_through([sys.executable, "-m", "loadgen.world_evaluation", str(root), "--url", address, *kept]))
     if judgments is None:
         raise ConfigurationError("--judgments FILE is needed (or --world for a generated shop, or --compare with two results)")
-    url = None
+    url: str | None = None
     if "running" in (system, against) or against_set:
         run, url = running_planner(StateFile(home()))
         shop = _same_shop(shop, run.shop)
