@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -27,34 +27,71 @@ _encoder = msgspec.json.Encoder()
 MAX_DEADLINE_MS = 60_000.0
 
 
+TICK_S = 0.05
+_SMOOTH = 0.05
+
+
 class Admission:
-    """Bounded concurrency: so many requests at once, the others wait in order, and not for long."""
+    """Bounded concurrency: so many requests at once, the others wait in order, and not for long.
+
+    Who would wait in vain is refused at once instead of after waiting: when those before it (at the pace of late) take longer than a
+    request may wait, or longer than its deadline leaves for the wait and the work; and when the event loop itself is behind by more than
+    that, since then requests wait where no queue shows them. Refusing early is what keeps goodput flat beyond the peak.
+    """
 
     def __init__(self, places: int, max_queue_ms: float, telemetry: Telemetry) -> None:
         self._free, self._max_queue_s, self._telemetry = places, max_queue_ms / 1000, telemetry
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._longest_queue = places * 16
+        self._places, self._longest_queue = places, places * 16
+        self._held_s = 0.0
+        self._behind_s = 0.0
+        self._ticking = False
         telemetry.watch("aisle_in_flight", lambda: places - self._free)
         telemetry.watch("aisle_waiting", lambda: len(self._waiting))
-        for reason in ("full", "late"):
+        for reason in ("full", "late", "in vain", "behind"):
             telemetry.count("aisle_refused_total", reason, amount=0)
 
     @contextlib.asynccontextmanager
     async def place(self, deadline: Deadline) -> AsyncIterator[None]:
         """Raises Overloaded when no place comes free in time (before any work was done)."""
+        if self._behind_s > self._max_queue_s and self._free <= self._places // 2:
+            self._refuse("behind", "the service is behind with its work; try again in a moment")
         if self._free > 0:
             self._free -= 1
         else:
             await self._wait(deadline)
+        self._watch_the_loop()
+        taken = time.perf_counter()
         try:
             yield
         finally:
+            held_s = time.perf_counter() - taken
+            self._held_s += _SMOOTH * (held_s - self._held_s) if self._held_s else held_s
             self._release()
+
+    def _refuse(self, reason: str, detail: str) -> NoReturn:
+        self._telemetry.count("aisle_refused_total", reason)
+        raise Overloaded(detail)
+
+    def _watch_the_loop(self) -> None:
+        """As long as something is worked on: how late the event loop runs what is due."""
+        if not self._ticking:
+            self._ticking = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(TICK_S, self._tick, loop, loop.time() + TICK_S)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self._ticking = self._free < self._places
+        self._behind_s = max(0.0, loop.time() - due) if self._ticking else 0.0
+        if self._ticking:
+            loop.call_later(TICK_S, self._tick, loop, loop.time() + TICK_S)
 
     async def _wait(self, deadline: Deadline) -> None:
         if len(self._waiting) >= self._longest_queue:
-            self._telemetry.count("aisle_refused_total", "full")
-            raise Overloaded("too many requests are waiting; try again in a moment")
+            self._refuse("full", "too many requests are waiting; try again in a moment")
+        expected_s = (len(self._waiting) + 1) * self._held_s / self._places
+        if expected_s > self._max_queue_s or expected_s + self._held_s > deadline.remaining_ms() / 1000:
+            self._refuse("in vain", "a place would come too late; try again in a moment")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         came = time.perf_counter()
@@ -63,8 +100,7 @@ class Admission:
                 await future
         except TimeoutError:
             self._give_up(future)
-            self._telemetry.count("aisle_refused_total", "late")
-            raise Overloaded("no place came free in time; try again in a moment") from None
+            self._refuse("late", "no place came free in time; try again in a moment")
         except asyncio.CancelledError:
             self._give_up(future)
             raise

@@ -16,7 +16,14 @@ def load(seed: int, blocks: int = 12, factor: float = 1.0, rate: float = 40.0) -
         times = factor * 12 * np.exp(level + rng.normal(0, 0.5, rng.poisson(rate * 5)))
         p50, p99 = np.quantile(times, (0.5, 0.99))
         found.append(
-            Block(at_s=5.0 * number, count=len(times), per_second=len(times) / 5, mean_ms=float(times.mean()), p50_ms=float(p50), p99_ms=float(p99))
+            Block(
+                at_s=5.0 * number,
+                count=len(times),
+                per_second=len(times) / 5,
+                mean_ms=float(times.mean()),
+                p50_ms=float(p50),
+                p99_ms=float(p99),
+            )
         )
     return found
 
