@@ -52,6 +52,11 @@ class World:
         """The shop's id of a user."""
         return f"u{user:07d}"
 
+    def user_no(self, user_id: str) -> int:
+        """-1 for a user that the world does not have."""
+        number = int(user_id[1:]) if user_id[:1] == "u" and user_id[1:].isdigit() else -1
+        return number if number < len(self.users) else -1
+
     def product_id(self, product_no: int) -> str:
         return product_id(product_no)
 

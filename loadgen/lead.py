@@ -13,7 +13,7 @@ from loadgen import judge, rules, seen, timeline, where
 from loadgen.collector import Totals, merge
 from loadgen.hdr import Distribution
 from loadgen.options import Wish
-from loadgen.quality import measure, rule
+from loadgen.quality import measure, rule, shoppers
 from loadgen.rules import Finding
 from loadgen.run import (
     FORMAT,
@@ -165,6 +165,7 @@ class Lead:
             answers_left_out=self._file.left_out if self._file else 0,
             interrupted=interrupted,
             quality=quality,
+            shoppers=shoppers(self.root, records),
             calibration=calibration,
         )
 

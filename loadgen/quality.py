@@ -8,12 +8,15 @@ import numpy as np
 from datagen import truth
 from datagen.world import World, open_world
 from loadgen.asks import Ask
+from loadgen.grading import Graded, Grader, Page
 from loadgen.rules import Finding
 from loadgen.run import Quality
 from loadgen.seen import Seen, Shown
 from services.shop import Shop
 
 AT = 10
+GRADED = 2_000
+"""Pages of shoppers that are graded, about, evenly over the load."""
 RULE = "answers are as good as when idle"
 
 
@@ -36,6 +39,20 @@ def measure(root: Path, records: Sequence[Seen]) -> Quality | None:
     rows = np.array([(*_score(world, a, i), *np.mean([_score(world, a, s) for s in under], axis=0)) for a, i, under in pairs])
     ndcg_idle, regret_idle, ndcg_load, regret_load = rows.mean(axis=0).tolist()
     return Quality(queries=len(pairs), ndcg_idle=ndcg_idle, ndcg_load=ndcg_load, regret_idle=regret_idle, regret_load=regret_load)
+
+
+def shoppers(root: Path, records: Sequence[Seen]) -> Graded | None:
+    """What the first pages of signed-in shoppers were worth to them (who is not signed in is known to nobody but herself). None without any."""
+    if not Shop(root).world.is_dir():
+        return None
+    world = open_world(root)
+    pages = [
+        Page(user, s.ask.intent, [world.product_no(id_) for id_ in s.shown.ids[:AT]], world.settings.end_ms)
+        for s in records
+        if s.ask and s.shown and s.request == "first" and not s.idle and s.ask.probe < 0 <= s.ask.intent and not s.ask.filters
+        if (user := world.user_no(s.ask.user_id or "")) >= 0
+    ]
+    return Grader(world).grade(pages[:: max(1, len(pages) // GRADED)])
 
 
 def _score(world: World, ask: Ask, shown: Shown) -> tuple[float, float]:

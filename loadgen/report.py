@@ -25,6 +25,12 @@ def show(run: Run, console: Console) -> None:
         console.print(_resources(run))
     if run.wish.profile in ("ramp", "spike", "soak"):
         console.print(_seconds(run))
+    if run.shoppers:
+        g = run.shoppers
+        console.print(
+            f"to {g.pages:,} shoppers, by the world's truth: nDCG@10 {g.ndcg:.3f} (of grades {g.ndcg_grade:.3f}), "
+            f"regret {g.regret:.2f} clicks a page, {g.conversion:.3f} purchases a page"
+        )
     console.print(_rules(run))
     for failure in run.failures:
         console.print(f"[red]failed[/] {failure.count:,} x {failure.kind}: {escape(failure.reason)}")

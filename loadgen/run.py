@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from loadgen.grading import Graded
 from loadgen.hdr import Raw
 from loadgen.options import Wish
 from loadgen.rules import Finding
@@ -119,6 +120,8 @@ class Run(Struct, frozen=True, kw_only=True):
     answers_left_out: int = 0
     interrupted: bool = False
     quality: Quality | None = None
+    shoppers: Graded | None = None
+    """Of a generated world: what the pages were worth to those who saw them."""
     calibration: Calibration | None = None
 
     @property
