@@ -15,6 +15,9 @@ from services.errors import ConfigurationError
 from services.shop import Shop, open_shop
 
 NEEDED_BYTES = 2 * 1024**3
+"""To make a shop."""
+SERVING_BYTES = 100 * 1024**2
+"""To serve one that is made: logs and events."""
 WORKERS_REASON = (
     "embedded engines run in one worker per service (the graph and the event log have one process that opens them); "
     "scale-out is replicas on real engines, which are not part of this version: leave --workers at 1"
@@ -35,7 +38,7 @@ def check_disk(folder: Path, needed: int = NEEDED_BYTES) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise ConfigurationError(
-            f"only {free / 1024**3:.1f} GB are free where {folder} is, {needed / 1024**3:.0f} GB are needed: free some, or set AISLE_HOME to another disk"
+            f"only {free / 1024**3:.1f} GB are free where {folder} is, {needed / 1024**3:.1f} GB are needed: free some, or set AISLE_HOME to another disk"
         )
     if not os.access(existing, os.W_OK):
         raise ConfigurationError(f"{existing} cannot be written to: change its permissions, or set AISLE_HOME to another folder")

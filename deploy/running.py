@@ -13,7 +13,7 @@ import click
 
 from deploy import layout, real_engines, setup
 from deploy.console import Terminal, columns
-from deploy.preflight import RunLock, check_disk, check_not_running, check_port, check_workers, require_shop
+from deploy.preflight import NEEDED_BYTES, SERVING_BYTES, RunLock, check_disk, check_not_running, check_port, check_workers, require_shop
 from deploy.processes import GRACE_S, identify, is_alive, members, stop
 from deploy.state import Identity, RunState, StateFile
 from deploy.status import show
@@ -71,8 +71,8 @@ def up(shop: str, host: str, port: int, locust_port: int, locust: bool, restart:
     check_workers(workers, os.environ)
     base, state = home(), StateFile(home())
     check_not_running(state)
-    check_disk(base)
     target = open_shop(shop, base) if shop == setup.DEMO else require_shop(shop, base)
+    check_disk(base, NEEDED_BYTES if setup.steps_to_serve(target, setup.look(target)) else SERVING_BYTES)
     wishes = layout.Wishes(shop, base, host, port, locust_port, locust, engines)
     if detach:
         _detached(state, target, wishes, restart)
@@ -138,7 +138,7 @@ def _noting(state: StateFile, run: RunState) -> setup.Note:
 
 def _prepare(state: StateFile, run: RunState, shop: Shop, environment: dict[str, str], terminal: Terminal) -> None:
     steps = setup.steps_to_serve(shop, setup.look(shop))
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # `aisle down` interrupts like Ctrl-C
 
     state.write(run)
@@ -156,13 +156,14 @@ def _myself() -> Identity:
 
 def check_versions(shop: Shop) -> None:
     """The current generation and release must be ones that this code can serve; the error says which command makes new ones."""
+    remedies = {"generations": "run `aisle build`", "releases": "run `aisle train`, or `aisle rollback` to one of those"}
     for versions in (Versions(shop.generations), Versions(shop.releases)):
         current = versions.current()
         if current is None:
             raise ConfigurationError(f"shop {shop.name!r} has no current version in {versions.root}: run `aisle build` and `aisle train`")
         if current not in versions.complete():
             raise ConfigurationError(
-                f"{versions.root / 'CURRENT'} names version {current}, which is not there (complete: {versions.complete()}): run `aisle build` or `aisle rollback`"
+                f"{versions.root / 'CURRENT'} names version {current}, which is not there (complete: {versions.complete()}): {remedies[versions.root.name]}"
             )
         manifest = versions.manifest(current)
         if missing := next((f for f in manifest.files if not (versions.folder(current) / f).is_file()), None):

@@ -18,6 +18,8 @@ from services.eventlog.sqlite import SqliteReader
 from services.shop import Shop
 
 DEMO = "demo"
+DISK_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
+"""What engines and libraries say, each in its own exception."""
 Note = Callable[[str | None, Identity | None], None]
 """Told which step runs, and as which process."""
 
@@ -131,4 +133,8 @@ def _run_step(step: Step, environment: Mapping[str, str], log: Path, terminal: T
         note(None, None)
     if code:
         last = " | ".join(last_lines(log)) or "it said nothing"
+        if any(sign in last for sign in DISK_FULL):
+            raise ConfigurationError(
+                f"{step.title}: the disk is full: free some where {log.parent.parent.parent} is; the same command goes on from here"
+            )
         raise ConfigurationError(f"{step.title}: failed ({last}); the whole of it is in {log}. The same command goes on from here")

@@ -52,6 +52,10 @@ class Stopping:
         self.wishes += 1
 
 
+MISCONFIGURED = 2
+"""Exit code of a service whose settings or files are wrong: the same again would end the same."""
+
+
 class Supervisor:
     """`run` blocks until all is stopped. To be run in the main thread (see `processes.spawn`)."""
 
@@ -130,12 +134,16 @@ class Supervisor:
     def _reap(self) -> None:
         for child in self._children:
             if child.popen is not None and (code := child.popen.poll()) is not None:
-                self._died(child, describe_exit(code))
+                self._died(child, code)
 
-    def _died(self, child: Child, how: str) -> None:
-        name, log = child.spec.name, child.spec.log_file
+    def _died(self, child: Child, code: int) -> None:
+        name, log, how = child.spec.name, child.spec.log_file, describe_exit(code)
         child.popen, child.state.process = None, None
-        if self._restart and child.state.restarts == 0:
+        if code == MISCONFIGURED:
+            child.state.condition = "down"
+            child.state.why_down = (last_lines(log) or [how])[-1]
+            self._reporter.warn(f"{name} cannot start like this: {child.state.why_down.removeprefix(f'{name}: ')}")
+        elif self._restart and child.state.restarts == 0:
             child.state.restarts += 1
             self._reporter.warn(f"{name} died ({how}); it is restarted once. Its log: {log}")
             self._launch(child)

@@ -95,6 +95,7 @@ def _options(settings: PlannerSettings, shop: Shop, base: Path) -> Options:
         user_key=lambda user_id: user_key(user_id, key),
         experiments=parse(settings.experiments),
         salt=settings.experiment_salt,
+        patience_ms=0.8 * settings.deadline_ms,
     )
 
 
@@ -105,7 +106,7 @@ def _products(service: Service, shop: Shop, settings: PlannerSettings) -> Served
     def load(folder: Path, manifest: Manifest) -> CachedProducts:
         return CachedProducts(stores.open(folder), settings.cached_summaries)
 
-    served: Served[CachedProducts] = Served(Versions(shop.generations), load)
+    served: Served[CachedProducts] = Served(Versions(shop.generations), load, under="planner/")
 
     def refresh() -> None:
         if (version := served.refresh()) is not None:
@@ -137,7 +138,7 @@ def _clients(service: Service, settings: PlannerSettings, transport: httpx.Async
 
 
 def _checks(service: Service, writer: EventLogWriter, clients: dict[str, ServiceClient]) -> None:
-    """The planner is ready when it can answer: without searcher it cannot, without recommender or ranker it can, and says so."""
+    """The planner is ready when it can answer: without searcher it cannot; without recommender or ranker it can, and tells what they say."""
     service.check("log", writer.ping)
 
     async def searcher() -> str:
@@ -149,12 +150,12 @@ def _checks(service: Service, writer: EventLogWriter, clients: dict[str, Service
         service.check(name, _optional(clients[name]))
 
 
-def _optional(client: ServiceClient) -> Callable[[], Awaitable[str]]:
-    async def check() -> str:
+def _optional(client: ServiceClient) -> Callable[[], Awaitable[object]]:
+    async def check() -> object:
         try:
-            await client.get("/healthz", dict, Call(deadline=Deadline(CHECK_MS)))
+            answer = await client.get("/readyz", dict, Call(deadline=Deadline(CHECK_MS)))
         except AisleError as error:
             return f"searches go on without it: {error.detail}"
-        return "answers"
+        return {name: result["detail"] for name, result in answer["checks"].items()}
 
     return check

@@ -39,7 +39,7 @@ from services.contracts import (
     SearchRequest,
     Total,
 )
-from services.errors import Unauthorised
+from services.errors import DeadlineExceeded, Unauthorised, Unavailable
 
 Facets = dict[str, list[FacetCount]]
 
@@ -54,6 +54,8 @@ class Options:
     user_key: Callable[[str], str]
     experiments: Experiments
     salt: str
+    patience_ms: float = 400.0
+    """A search that came with less time than this may be too late without anybody's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,12 @@ class Search:
             facets=plan.facets,
             generation=analysis.generation,
         )
-        return await self._searcher.post("/retrieve", request, RetrieveAnswer, turn.call, budget_ms=turn.before_ranking_ms())
+        try:
+            return await self._searcher.post("/retrieve", request, RetrieveAnswer, turn.call, budget_ms=turn.before_ranking_ms())
+        except DeadlineExceeded:
+            if turn.budget.total_ms < self._options.patience_ms:
+                raise  # the client was in a hurry; a searcher that had the usual time and did not answer has failed
+            raise Unavailable("the searcher did not answer in time") from None
 
     def _state(self, request: SearchRequest, plan: Plan, analysis: AnalyseAnswer, degraded: list[str]) -> State:
         return State(

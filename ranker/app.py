@@ -42,7 +42,7 @@ def create(
     weights = Weights(settings.ranking_url, shop) if settings.ranking_url else None
     if settings.strategy == WEIGHTS and weights is None:
         raise ConfigurationError("AISLE_RANKER_STRATEGY=weights needs a ranking index: set AISLE_RANKER_RANKING_URL")
-    generations = Served(Versions(shop.generations), load_index)
+    generations = Served(Versions(shop.generations), load_index, under="ranker/")
     releases = Served(Versions(shop.releases), lambda folder, manifest: checked(load_release(folder, manifest)))
     pairs = Pairs(generations, releases)
     service = Service("ranker", settings, description="Features and order of the candidates of one shop")

@@ -23,7 +23,7 @@ class Weights:
 
     def __init__(self, url: str, shop: Shop) -> None:
         self.elastic: Indexes = indexes(url, SETTING, shop.info(), "ranking")
-        self._served: Served[RankingIndex] = Served(Versions(shop.generations), self._open)
+        self._served: Served[RankingIndex] = Served(Versions(shop.generations), self._open, under="ranker/")
 
     def refresh(self) -> None:
         """Raises ConfigurationError when the index of the current generation is not there."""

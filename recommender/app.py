@@ -42,7 +42,10 @@ def create(
     settings is not there."""
     shop = open_shop(settings.shop, home)
     executor = Executor(settings.models_url)
-    generations, releases = Served(Versions(shop.generations), load), Served(Versions(shop.releases), load_release or executor.load)
+    generations, releases = (
+        Served(Versions(shop.generations), load, under="recommender/"),
+        Served(Versions(shop.releases), load_release or executor.load),
+    )
     if generations.refresh() is None:
         raise ConfigurationError(f"shop {shop.name!r} has no generation to serve; run `aisle build`")
     releases.refresh()

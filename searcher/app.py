@@ -30,7 +30,7 @@ def create(settings: SearcherSettings, home: Path | None = None, open_tiers: Ope
         part = folder / FOLDER
         return open_part(part, open_part_tiers(part), skip_high=settings.skip_high)
 
-    served = Served(Versions(shop.generations), load)
+    served = Served(Versions(shop.generations), load, under="searcher/")
 
     def refresh() -> None:
         if (version := served.refresh()) is not None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import uvicorn
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -94,7 +95,7 @@ class Service:
     # ---- the application ----
 
     def asgi(self) -> FastAPI:
-        app = FastAPI(title=f"AIsle {self.name}", description=self.description, lifespan=self._lifespan, version="0.1.0")
+        app = FastAPIOffline(title=f"AIsle {self.name}", description=self.description, lifespan=self._lifespan, version="0.1.0")
         app.router.routes.extend(_merged(self._routes))
         app.router.routes.append(Route("/healthz", self._healthz, methods=["GET"]))
         app.router.routes.append(Route("/readyz", self._readyz, methods=["GET"]))

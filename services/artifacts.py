@@ -20,6 +20,8 @@ from services.text import ANALYZER_VERSION
 
 T = TypeVar("T")
 
+_REMEDY = {"generations": "run `aisle build`", "releases": "run `aisle train`, or `aisle rollback` to an earlier release"}
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a version is made of. `files` maps relative path to SHA-256; `facts` is what its maker wants to tell."""
@@ -47,10 +49,14 @@ class Versions:
         return sorted(int(p.name) for p in self.root.iterdir() if p.name.isdigit() and (p / "manifest.json").is_file())
 
     def current(self) -> int | None:
+        """The version that the pointer names, None without one. Raises ConfigurationError for a pointer that is no number."""
+        pointer = self.root / "CURRENT"
         try:
-            return int((self.root / "CURRENT").read_text())
+            return int(pointer.read_text())
         except FileNotFoundError:
             return None
+        except ValueError:
+            raise ConfigurationError(f"{pointer} does not hold the number of a version: write one of {self.complete()} into it") from None
 
     def folder(self, version: int) -> Path:
         return self.root / str(version)
@@ -91,11 +97,22 @@ class Versions:
             manifest = msgspec.json.decode((self.folder(version) / "manifest.json").read_bytes(), type=Manifest)
         except FileNotFoundError:
             raise VersionGone(f"version {version} is not in {self.root.name}") from None
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(f"the manifest of {self.root.name} {version} is damaged ({error}): {_remedy(self.root)}") from None
         if manifest.analyzer_version != ANALYZER_VERSION:
             raise ConfigurationError(
                 f"{self.root.name} {version} was built with analyser {manifest.analyzer_version}, this code has {ANALYZER_VERSION}: run `aisle build`"
             )
         return manifest
+
+    def verify(self, manifest: Manifest, under: str) -> None:
+        """Compare the files below `under` ("": all) with their checksums. Raises ConfigurationError for the first that differs."""
+        for name, expected in manifest.files.items():
+            if name.startswith(under):
+                file = self.folder(manifest.version) / name
+                if not file.is_file() or sha256(file) != expected:
+                    what = "is damaged" if file.is_file() else "is missing"
+                    raise ConfigurationError(f"{file} {what}: {_remedy(self.root)}")
 
     def prune(self, keep: int) -> list[int]:
         """Remove all but the newest `keep` versions (never the current one and its predecessor); returns what was removed."""
@@ -111,8 +128,9 @@ class Versions:
 class Served(Generic[T]):
     """The loaded versions of one artifact in a running service: the current one and one before, swapped without a pause."""
 
-    def __init__(self, versions: Versions, load: Callable[[Path, Manifest], T], *, keep: int = 2) -> None:
-        self._versions, self._load, self._keep = versions, load, keep
+    def __init__(self, versions: Versions, load: Callable[[Path, Manifest], T], *, keep: int = 2, under: str = "") -> None:
+        """`under`: the part of a version that `load` reads; its files are compared with their checksums before."""
+        self._versions, self._open, self._keep, self._under = versions, load, keep, under
         self._loaded: dict[int, T] = {}
         self._current: int | None = None
         self._lock = threading.Lock()
@@ -123,11 +141,16 @@ class Served(Generic[T]):
         if target is not None and target != self._current:
             with self._lock:
                 if target not in self._loaded:
-                    self._loaded = self._loaded | {target: self._load(self._versions.folder(target), self._versions.manifest(target))}
+                    self._loaded = self._loaded | {target: self._load(target)}
                 self._current = target
                 newest = [*[v for v in self._loaded if v != target][-(self._keep - 1) :], target]
                 self._loaded = {v: self._loaded[v] for v in newest}
         return self._current
+
+    def _load(self, version: int) -> T:
+        manifest = self._versions.manifest(version)
+        self._versions.verify(manifest, self._under)
+        return self._open(self._versions.folder(version), manifest)
 
     @property
     def current(self) -> int | None:
@@ -146,6 +169,10 @@ class Served(Generic[T]):
                 f"{self._versions.root.name} {wanted} is not served; served are {list(loaded)}", field=self._versions.root.name[:-1]
             )
         return wanted, loaded[wanted]
+
+
+def _remedy(root: Path) -> str:
+    return _REMEDY.get(root.name, "make it again")
 
 
 def sha256(path: Path) -> str:

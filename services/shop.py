@@ -76,6 +76,8 @@ class Shop:
             raise ConfigurationError(
                 f"shop {self.name!r} does not exist in {self.root.parent}; make it with `aisle data` or `aisle import`"
             ) from None
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(f"{self.info_file} is damaged ({error}): write it anew, or make the shop again") from None
 
     def write_info(self, info: ShopInfo) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path, deadline_ms=1000) as opened:  # a busy machine is no failure: what is late here is 30 s late
+    async with world(tmp_path, deadline_ms=2000) as opened:  # a busy machine is no failure: what is late here is 30 s late
         yield opened
 
 
@@ -104,7 +104,7 @@ async def test_ranker_that_comes_back_between_two_pages(shop: World) -> None:
     assert not set(names(first)) & set(names(second))
 
 
-@pytest.mark.parametrize("fault", ["down", Unavailable("all tiers failed")])
+@pytest.mark.parametrize("fault", ["down", "slow", Unavailable("all tiers failed")])
 async def test_searcher_or_all_tiers(shop: World, fault: str | Unavailable) -> None:
     first = await shop.search(query="shoe")
     shop.services.faults["searcher"] = fault
@@ -165,7 +165,7 @@ async def test_overload_is_refused_early(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         second = await shop.client.post("/search", json={"query": "shoe"})
         assert (second.status_code, second.json()["type"]) == (503, "urn:aisle:overloaded")
-        assert (await first).status_code == 504
+        assert ((await first).status_code, (await first).json()["type"]) == (503, "urn:aisle:unavailable")
 
 
 async def test_a_deadline_that_passes_during_the_work_is_a_504(shop: World) -> None:

@@ -1,5 +1,6 @@
 """Versions exist with their manifest, are served after their pointer moves, and never change under a reader."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,23 @@ def test_a_load_that_fails_leaves_the_old_version_served(versions: Versions) -> 
     with pytest.raises(OSError, match="disk"):
         served.refresh()
     assert served.get() == (1, "one")
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_text("twp"), lambda file: file.unlink()])
+def test_a_file_that_differs_from_its_checksum_is_not_served(versions: Versions, damage: Callable[[Path], None]) -> None:
+    version = make(versions, "two")
+    versions.activate(version)
+    damage(versions.folder(version) / "data")
+    with pytest.raises(ConfigurationError, match=r"data is .*run `aisle build`"):
+        Served(versions, lambda folder, manifest: "").refresh()
+    assert Served(versions, lambda folder, manifest: "the other part", under="other/").refresh() == version
+
+
+def test_a_pointer_or_manifest_that_is_damaged_says_what_to_do(versions: Versions) -> None:
+    version = make(versions, "one")
+    (versions.root / "CURRENT").write_text("junk")
+    with pytest.raises(ConfigurationError, match=r"write one of \[1\]"):
+        versions.current()
+    (versions.folder(version) / "manifest.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        versions.manifest(version)

@@ -215,3 +215,22 @@ def test_a_client_gives_up_at_its_budget_and_opens_the_breaker() -> None:
         return seen
 
     assert asyncio.run(run()) == [DeadlineExceeded] * 5 + [Unavailable]
+
+
+def test_a_body_that_is_nested_too_deeply_is_a_400() -> None:
+    class Anything(msgspec.Struct):
+        value: Any = None
+
+    made = Service("any", ServiceSettings(), description="takes anything")
+
+    async def took(request: Anything, call: Call) -> Reply:
+        return Reply("took it")
+
+    made.post("/any", Anything, Reply, took)
+    assert ask("POST", "/any", of=made, content=b'{"value":' * 50_000).status_code == 400
+
+
+def test_the_documentation_page_needs_no_other_host() -> None:
+    page = ask("GET", "/docs").text
+    assert "swagger-ui-bundle.js" in page
+    assert "https://" not in page
