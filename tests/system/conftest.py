@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.layout import PROJECT
+from tests.otlp import Receiver
 from tests.system.shopping import Shopping
 from tests.system.stack import Stack
 
@@ -29,8 +30,16 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(small_home: Path) -> Iterator[Stack]:
-    with Stack.start(small_home, limit_s=400) as stack:
+def traces() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def small(small_home: Path, traces: Receiver) -> Iterator[Stack]:
+    """Sends traces of a hundredth of its requests, and of those whose caller wants it."""
+    environment = {"AISLE_OTLP_ENDPOINT": traces.url, "AISLE_TRACE_SHARE": "0.01"}
+    with Stack.start(small_home, limit_s=400, environment=environment) as stack:
         yield stack
 
 
