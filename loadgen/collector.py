@@ -1,5 +1,7 @@
 """What one process of a load gathers while it runs: records for grading, distributions of its times. Mergeable; knows nothing of Locust."""
 
+from collections import defaultdict
+
 from msgspec import Struct
 
 from loadgen.hdr import Distribution, Raw, from_raw
@@ -26,7 +28,7 @@ class Collector:
         self.warm_up_s = warm_up_s
         self.batch: list[Seen] = []
         self.measured = self.sent = self.planned = self.left_alone = 0
-        self._times: dict[str, Distribution] = {}
+        self._times: defaultdict[str, Distribution] = defaultdict(Distribution)
         self.lag = Distribution()
 
     def add(self, seen: Seen) -> None:
@@ -53,16 +55,16 @@ class Collector:
         return Totals(histograms, self.planned, self.sent, cpu_s, self.left_alone)
 
     def _of(self, request: Request, clock: str) -> Distribution:
-        return self._times.setdefault(f"{request}.{clock}", Distribution())
+        return self._times[f"{request}.{clock}"]
 
 
 def merge(parts: list[Totals]) -> tuple[dict[str, Distribution], Totals]:
     """Distributions over all processes, and their sums."""
-    distributions: dict[str, Distribution] = {}
+    distributions: defaultdict[str, Distribution] = defaultdict(Distribution)
     for part in parts:
         for name, raw in part.histograms.items():
-            distributions.setdefault(name, Distribution()).merge(from_raw(raw))
+            distributions[name].merge(from_raw(raw))
     sums = [(p.planned, p.sent, p.cpu_s, p.left_alone) for p in parts]
     planned, sent, cpu_s, left_alone = (sum(column) for column in zip(*sums, strict=True)) if sums else (0, 0, 0.0, 0)
     raws = {name: d.raw() for name, d in distributions.items()}
-    return distributions, Totals(raws, int(planned), int(sent), cpu_s, int(left_alone))
+    return dict(distributions), Totals(raws, int(planned), int(sent), cpu_s, int(left_alone))

@@ -5,29 +5,27 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen import truth
-from datagen.world import World, open_world
+from datagen.world import open_world
 from loadgen.asks import Ask
-from loadgen.grading import Graded, Grader, Page
+from loadgen.grading import AT, MEASURES, Graded, Grader, Page
 from loadgen.rules import Finding
 from loadgen.run import Quality
 from loadgen.seen import Seen, Shown
 from services.shop import Shop
 
-AT = 10
 GRADED = 2_000
 """Pages of shoppers that are graded, about, evenly over the load."""
 RULE = "answers are as good as when idle"
 
 
 def measure(root: Path, records: Sequence[Seen]) -> Quality | None:
-    """nDCG@10 and regret of probes, idle and (mean of its answers) under load; None in a shop without a world."""
+    """nDCG@10 and regret of the probes of users, idle and (mean of their answers) under load; None in a shop without a world."""
     if not Shop(root).world.is_dir():
         return None
     idle: dict[int, tuple[Ask, Shown]] = {}
     load: dict[int, list[Shown]] = {}
     for s in records:
-        if s.ask and s.shown and s.page == 1 and s.ask.probe >= 0 and s.ask.intent >= 0 and not s.ask.filters:
+        if s.ask and s.shown and s.page == 1 and s.ask.probe >= 0 and s.ask.intent >= 0 and s.ask.kind == "user":
             if s.idle:
                 idle[s.ask.probe] = (s.ask, s.shown)
             else:
@@ -35,8 +33,8 @@ def measure(root: Path, records: Sequence[Seen]) -> Quality | None:
     pairs = [(ask, shown, load[probe]) for probe, (ask, shown) in idle.items() if probe in load]
     if not pairs:
         return None
-    world = open_world(root)
-    rows = np.array([(*_score(world, a, i), *np.mean([_score(world, a, s) for s in under], axis=0)) for a, i, under in pairs])
+    grader = Grader(open_world(root))
+    rows = np.array([_scores(grader, ask, [shown, *under]) for ask, shown, under in pairs])
     ndcg_idle, regret_idle, ndcg_load, regret_load = rows.mean(axis=0).tolist()
     return Quality(queries=len(pairs), ndcg_idle=ndcg_idle, ndcg_load=ndcg_load, regret_idle=regret_idle, regret_load=regret_load)
 
@@ -55,20 +53,14 @@ def shoppers(root: Path, records: Sequence[Seen]) -> Graded | None:
     return Grader(world).grade(pages[:: max(1, len(pages) // GRADED)])
 
 
-def _score(world: World, ask: Ask, shown: Shown) -> tuple[float, float]:
-    """nDCG@10 of a page (gain 2^grade - 1, against the best ten of the whole catalogue), and mean relevance lost against them."""
-    rows = np.array([world.product_no(id_) for id_ in shown.ids[:AT]], np.intp)
-    everything = np.arange(len(world.items))
-    best = np.sort(truth.grade(world, ask.intent, everything))[::-1][:AT]
-    mine = truth.grade(world, ask.intent, rows) if len(rows) else np.zeros(0, np.int8)
-    ideal = _dcg(best)
-    regret = float(truth.GAINS[best].mean() - truth.GAINS[mine].sum() / AT)
-    return (_dcg(mine) / ideal if ideal else 1.0), regret
-
-
-def _dcg(grades: np.ndarray) -> float:
-    gains = 2.0 ** grades.astype(np.float64) - 1
-    return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
+def _scores(grader: Grader, ask: Ask, answers: Sequence[Shown]) -> list[float]:
+    """nDCG@10 and regret of the first answer, then the means of the others (loadgen/grading.py says what they are)."""
+    world = grader.world
+    user, now = max(0, world.user_no(ask.user_id or "")), world.settings.end_ms
+    best = grader.best(Page(user, ask.intent, [], now))
+    pages = [Page(user, ask.intent, [world.product_no(id_) for id_ in shown.ids[:AT]], now) for shown in answers]
+    measured = np.array([grader.measure(page, best) for page in pages])[:, [MEASURES.index("ndcg"), MEASURES.index("regret")]]
+    return [*measured[0].tolist(), *measured[1:].mean(axis=0).tolist()]
 
 
 def rule(quality: Quality | None, margin: float) -> Finding:

@@ -1,5 +1,6 @@
 """The table of stages that the waterfalls of answers make. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -52,7 +53,7 @@ class StageTable:
     """Collects the waterfalls of answers."""
 
     def __init__(self) -> None:
-        self._busy: dict[str, Distribution] = {}
+        self._busy: defaultdict[str, Distribution] = defaultdict(Distribution)
         self._critical: dict[str, float] = {}
         self._total_ms = 0.0
         self._requests = 0
@@ -61,7 +62,7 @@ class StageTable:
         self._requests += 1
         self._total_ms += waterfall.total_ms
         for stage, ms in busy(waterfall).items():
-            self._busy.setdefault(stage, Distribution()).add(ms)
+            self._busy[stage].add(ms)
         for stage, ms in critical_path(waterfall).items():
             self._critical[stage] = self._critical.get(stage, 0.0) + ms
 
@@ -72,7 +73,7 @@ class StageTable:
         return StageReport(self._requests, rows, self._share(r for r in rows if r.ai), self._share(r for r in rows if not r.ai))
 
     def _row(self, name: str) -> StageRow:
-        distribution = self._busy.get(name, Distribution())
+        distribution = self._busy.get(name) or Distribution()
         share = distribution.count / self._requests if self._requests else 0.0
         critical = self._critical.get(name, 0.0) / self._total_ms if self._total_ms else 0.0
         return StageRow(name, is_ai(name), round(share, 4), times(distribution), critical)

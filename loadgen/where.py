@@ -4,6 +4,7 @@ From the waterfalls of answers (services/waterfall.py). The report: AIBench, Ben
 Application Benchmark"; 16 nodes (Xeon E5-2620 v3, 32 to 64 GB each), 100,000 products of 32 fields, 1,000 users.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
@@ -45,13 +46,13 @@ class TierHits(Struct, frozen=True):
 
 def table(waterfalls: Iterable[Waterfall], latencies: Distribution) -> list[WhereRow]:
     """Whole search as the client sees it, then every module's own time (its callees' apart), network and queue, AI and the rest."""
-    parts: dict[str, Distribution] = {}
+    parts: defaultdict[str, Distribution] = defaultdict(Distribution)
     critical: dict[str, float] = {}
     whole_ms = 0.0
     for waterfall in waterfalls:
         whole_ms += waterfall.total_ms
         for part, ms in _parts(waterfall).items():
-            parts.setdefault(part, Distribution()).add(ms)
+            parts[part].add(ms)
         for stage, ms in critical_path(waterfall).items():
             for part in _names(stage):
                 critical[part] = critical.get(part, 0.0) + ms

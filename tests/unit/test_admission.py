@@ -107,7 +107,7 @@ def test_a_loop_that_is_behind_refuses_what_is_new_until_it_has_caught_up() -> N
             await hold(places, gate)
         gate.set()
         assert await asyncio.gather(*tasks) == ["served"]
-        while places._behind_s:  # noqa: ASYNC110  # it is what the loop itself finds out
+        while places._behind_s:  # it is what the loop itself finds out
             await asyncio.sleep(0.01)
         assert await hold(places, gate) == "served"
 
