@@ -40,6 +40,8 @@ from services.text import index_terms, words
 
 MAX_CLICKS = 200_000
 """The newest so many clicks teach categories."""
+MAX_MEASURED = 5_000
+"""Held-out examples, evenly spaced, that calibrate and that measure: more say no more, and a million titles would need gigabytes for it."""
 MIN_MEASURED = 200
 """Fewer clicks in the measured part than this say too little: then titles are held out instead."""
 TITLES_ONLY = f"{BASELINE}_titles"
@@ -95,6 +97,7 @@ def _categories(catalogue: Catalogue, searches: list[Search], language: str, own
     if len(test) < MIN_MEASURED:
         measured_on = f"two words of held-out titles, because the log has only {len(clicks)} clicks"
         train, held_out, test, titles = clicks.part(0, 0), _short_titles(titles, 3), _short_titles(titles, 8), _without(titles, (3, 8))
+    held_out, test = _at_most(held_out, MAX_MEASURED), _at_most(test, MAX_MEASURED)
     everything = titles + train
     models: dict[str, CategoryModel] = {KIND: FastText.train(everything)}
     shipped, results = KIND, {}
@@ -147,6 +150,11 @@ def _short_titles(titles: Examples, digit: int) -> Examples:
     kept = titles.where(np.arange(len(titles)) % 10 == digit)
     texts = [" ".join(rng.permutation(title)[:2]) if (title := words(text)) else "" for text in kept.texts]
     return Examples(texts, kept.categories, kept.groups)
+
+
+def _at_most(examples: Examples, most: int) -> Examples:
+    step = -(-len(examples) // most) or 1
+    return examples.where(np.arange(len(examples)) % step == 0)
 
 
 def _without(titles: Examples, digits: tuple[int, ...]) -> Examples:

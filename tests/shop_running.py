@@ -21,7 +21,7 @@ EXAMPLES = PROJECT / "examples" / "your-shop"
 def aisle(home: Path, *argv: str | Path, check: bool = True) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "AISLE_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "deploy.cli", *map(str, argv)]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=540)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -118,6 +118,7 @@ def test_suggestions_after_two_letters_are_fast(shop: Running) -> None:
 def test_why_a_product_is_not_on_the_page(shop: Running, catalogue: list[dict[str, object]]) -> None:
     items = shop.all_items("printer")
     assert len(items) == 200
+    assert shop.search("printer")["off"] == ["categories"]
     ranked = aisle(shop.home, "explain", "printer", "--product", items[56]["product_id"]).stdout
     assert "ranked 57." in ranked
     unmatched = next(row for row in catalogue if "print" not in str(row).lower())
