@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services import popularity
+from services.catalogue import TIERS
 from services.contracts import CANDIDATES, Candidates, Term
 from services.features import ITEM_FEATURES, USER_FEATURES, item_features
 from services.forward import Floats, ForwardIndex, GlobalBm25, Rows, with_popularity
@@ -103,7 +104,8 @@ class Policy:
         listed = np.flatnonzero(self._listed[found.product_no])
         numbers, scores, strict = found.product_no[listed], found.scores[listed], found.strict[listed]
         tier = self._index.tier[numbers]
-        walked = np.lexsort((numbers, -scores, tier, ~strict))  # the order in which a tier walk would find them
+        # The order in which a tier walk would find them: strict first, then by tier, then as BM25 found them, which is the order they are in.
+        walked = np.argsort(tier + np.uint8(len(TIERS)) * ~strict, kind="stable")
         numbers, scores, strict, tier = numbers[walked], scores[walked], strict[walked], tier[walked]
         candidates = Candidates(numbers.tobytes(), scores.tobytes(), tier.tobytes(), strict.astype(np.uint8).tobytes())
         shown = np.argsort(-(scores + self._boost[numbers]), kind="stable")
