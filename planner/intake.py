@@ -13,7 +13,7 @@ from planner.products.cache import CachedProducts
 from planner.projection import Projection
 from services.artifacts import Served
 from services.calls import Call
-from services.contracts import EventRecord, EventsAnswer, ForgetAnswer
+from services.contracts import EVENT_KINDS, EventRecord, EventsAnswer, ForgetAnswer
 from services.eventlog.port import PARTITION, EventLogWriter, NewRecord
 from services.telemetry import Telemetry
 
@@ -37,6 +37,8 @@ class Intake:
     ) -> None:
         self._writer, self._products, self._projection, self._pending = writer, products, projection, pending
         self._pages, self._telemetry, self._arrival, self._wait_ms = pages, telemetry, arrival, wait_ms
+        for what in (*EVENT_KINDS, "other", "unknown_product"):
+            telemetry.count("aisle_events_total", what, amount=0)
 
     async def events(self, events: list[UbiEvent], call: Call) -> EventsAnswer:
         """All of them are on disk when this returns, or none and it raises (InvalidRequest, Unavailable, Overloaded)."""

@@ -26,6 +26,8 @@ class PageQueue:
         self._writer, self._telemetry, self._limit = writer, telemetry, limit
         self._waiting: deque[PageRecord] = deque()
         telemetry.count("aisle_dropped_total", "pages", amount=0)
+        for result in ("found", "empty"):
+            telemetry.count("aisle_pages_total", result, amount=0)
 
     def __len__(self) -> int:
         return len(self._waiting)
