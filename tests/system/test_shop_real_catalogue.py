@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from services.text import words
 from tests.shop_running import PROJECT, Running, aisle, running
 
 DATA = PROJECT.parent / "shared" / "data" / "icecat"
@@ -55,9 +56,8 @@ def test_it_is_never_worse_than_bm25_as_one_index_and_often_better(shop: Running
 
 
 def test_brands_models_and_rare_words_are_never_changed(shop: Running, catalogue: list[dict[str, object]]) -> None:
-    words = {word for row in catalogue[::40] for word in re.findall(r"[A-Za-z]{3,}", str(row["title"]))}
-    words |= {str(row["brand"]) for row in catalogue}
-    changed = {word for word in sorted(words)[:600] if "corrected" in shop.search(word)["query"]}
+    typed = {word for row in catalogue[::40] for word in words(str(row["title"]))} | {str(row["brand"]) for row in catalogue}
+    changed = {word for word in sorted(typed)[:600] if "corrected" in shop.search(word)["query"]}
     assert changed == set()
 
 
