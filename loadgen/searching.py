@@ -136,6 +136,7 @@ def beyond(argv: Sequence[str]) -> int:
     parser = _parser("beyond", "Twice the peak for a minute: goodput has to stay within 90 % of the peak's, and come back within 5 s.")
     parser.add_argument("--peak", type=float, default=0.0, help="Searches a second; 0: what `aisle load peak` found last")
     parser.add_argument("--spike-seconds", type=float, default=60.0)
+    parser.add_argument("--peak-seconds", type=float, default=20.0, help="Length of the load at the peak that is compared with")
     parser.add_argument("--around", type=float, default=15.0, help="Seconds at half the peak before and after")
     known, more = parser.parse_known_args(argv)
     rate = known.peak or _last_peak(known.results)
@@ -143,7 +144,7 @@ def beyond(argv: Sequence[str]) -> int:
     known.pinned = pin(known.watch) if known.pin else "not pinned"
     loads = Loads(known, more, console)
     try:
-        at_peak = loads.run(rate, "--profile", "open", "--seconds", "20", "--warm-up", "3")
+        at_peak = loads.run(rate, "--profile", "open", "--seconds", str(known.peak_seconds), "--warm-up", str(known.warm_up))
         spike = [
             "--profile",
             "spike",
@@ -154,11 +155,11 @@ def beyond(argv: Sequence[str]) -> int:
             "--spike-seconds",
             str(known.spike_seconds),
         ]
-        run = loads.run(rate / 2, *spike, "--seconds", str(2 * known.around + known.spike_seconds), "--warm-up", "3")
+        run = loads.run(rate / 2, *spike, "--seconds", str(2 * known.around + known.spike_seconds), "--warm-up", str(known.warm_up))
     finally:
         unpin(known.watch)
     good = at_peak.total.per_second * (1 - at_peak.total.failed / max(1, at_peak.total.count))
-    found = judge_beyond(run.seconds_seen, 3 + known.around, known.spike_seconds, good)
+    found = judge_beyond(run.seconds_seen, known.warm_up + known.around, known.spike_seconds, good)
     return _say_beyond(found, run, console)
 
 

@@ -1,5 +1,7 @@
 """A small search server over a shop's catalogue that is honest, or cheats in one way: `python cheating_server.py SHOP_ROOT [CHEAT]`.
 
+Instead of a cheat, a number is how many searches a second it answers; the others it refuses.
+
 What load generators have let pass: the verdict of a load has to find each. Prints its address, serves until it is terminated.
 """
 
@@ -8,6 +10,7 @@ import hashlib
 import itertools
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ class Server:
         served = min(versions.complete()) if cheat == "old_generation" else self.generation
         self.products = _products(versions.folder(served))
         self.requests, self.answers, self.last_user = itertools.count(1), itertools.count(1), ""
+        self.tokens, self.last = 10.0, time.monotonic()
         self.first_answers: dict[str, list[dict[str, Any]]] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -46,9 +50,22 @@ class Server:
             answer = {"accepted": len(events), "position": {"0": 1}, "projected": True, "event_ids": ["e"] * len(events)}
             await respond(send, 202, answer)
             return
+        if self.cheat.isdecimal() and not self.admit():
+            await respond(send, 503, {"type": "urn:aisle:overloaded", "title": "Overloaded", "status": 503, "detail": "full"})
+            return
         if self.cheat == "drops" and next(self.requests) % 100 == 0:
             await asyncio.sleep(3600)  # no answer, ever
         await respond(send, 200, self.search(json.loads(body)))
+
+    def admit(self) -> bool:
+        """As many a second as the cheat says (a number), whatever this machine could do; a tenth of a second's worth at once."""
+        now, rate = time.monotonic(), int(self.cheat)
+        self.tokens = min(rate / 4 + 1, self.tokens + (now - self.last) * rate)
+        self.last = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
     def search(self, ask: dict[str, Any]) -> dict[str, Any]:
         query, first = json.loads(ask["cursor"]) if "cursor" in ask else ([ask["query"], ask.get("filters")], 0)
@@ -89,7 +106,8 @@ class Server:
         scored = [(len(terms & p["words"]) + liking(profile, p["brand"]), p) for p in products if not terms or terms & p["words"]]
         found = [p for _, p in sorted(scored, key=lambda row: (-row[0], row[1]["product_id"]))][:60]
         if user:
-            self.first_answers.setdefault(user, found)
+            self.tokens, self.last = 10.0, time.monotonic()
+        self.first_answers.setdefault(user, found)
         return found
 
 

@@ -1,0 +1,53 @@
+"""The commands that search for the peak and look beyond it, against a server that answers 60 searches a second and refuses the rest."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from deploy.layout import PROJECT
+from services.shop import Shop
+from tests.system.load_shop import make_shop, server
+
+CAPACITY = 60
+EASY = ("--max-lag", "100000", "--claim", "0.5", "--pool", "200", "--probes", "0.05", "--click", "0", "--max-failed", "0.05", "--no-pin")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return make_shop(tmp_path_factory.mktemp("shops") / "little")
+
+
+def loadgen(shop: Shop, results: Path, command: str, *more: str) -> tuple[int, str]:
+    with server("-m", "tests.system.cheating_server", str(shop.root), str(CAPACITY)) as url:
+        argv = [sys.executable, "-m", "loadgen", command, "--url", url, "--shop-root", str(shop.root), "--results", str(results)]
+        done = subprocess.run([*argv, *EASY, *more], cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_peak_that_is_found_is_the_servers(shop: Shop, tmp_path: Path) -> None:
+    search = ("--slo", "p50=60000ms", "--start", "45", "--seconds", "4", "--warm-up", "0.5", "--repetitions", "1", "--arrivals", "fixed")
+    code, said = loadgen(shop, tmp_path, "peak", *search)
+    assert code == 0, said
+    found = msgspec.json.decode((tmp_path / "peak.json").read_bytes())["peak"]
+    assert 45 <= found["rate"] <= 75, said
+    assert found["low"] <= found["rate"] <= found["high"]
+    assert "every request is answered" in said, "why the next rate did not hold"
+    assert "latency over rate" in said
+
+
+def test_beyond_the_peak_goodput_stays_and_comes_back(shop: Shop, tmp_path: Path) -> None:
+    short = ("--peak", "50", "--peak-seconds", "3", "--warm-up", "1", "--around", "4", "--spike-seconds", "4")
+    code, said = loadgen(shop, tmp_path, "beyond", *short)
+    assert code == 0, said
+    assert "kept: goodput at" in said
+    assert "refused early" in said
+    assert "kept: good again" in said
+
+
+def test_beyond_needs_a_peak(shop: Shop, tmp_path: Path) -> None:
+    code, said = loadgen(shop, tmp_path, "beyond")
+    assert code == 2
+    assert "run `aisle load peak` first" in said
