@@ -13,7 +13,9 @@ from services.shop import home, open_shop
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", show_default=True, help="Which shop; `demo` is made when it does not exist.")
+@click.option(
+    "--shop", default=setup.DEMO, envvar="AISLE_SHOP", show_default=True, help="Which shop; `demo` is made when it does not exist."
+)
 @click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[WORLD OPTIONS]...")
 def prepare(shop: str, more: tuple[str, ...]) -> None:
     """Make what a shop lacks to be served (world, log, generation, release) and end; what is there already is kept.

@@ -1,8 +1,8 @@
 """The official `tensorflow-serving-api`, in a process of its own (it imports all of TensorFlow). Run by tests/contract/test_model_server.py.
 
-    python tests/tfserving_official.py client HOST:PORT     asks a server for everything that it has; prints JSON
-    python tests/tfserving_official.py server               is a server; prints its port; until its standard input closes
-    python tests/tfserving_official.py fields               prints {message: {field: [number, type, repeated]}} of the official definitions
+python tests/tfserving_official.py client HOST:PORT     asks a server for everything that it has; prints JSON
+python tests/tfserving_official.py server               is a server; prints its port; until its standard input closes
+python tests/tfserving_official.py fields               prints {message: {field: [number, type, repeated]}} of the official definitions
 """
 
 import json
@@ -55,9 +55,7 @@ def client(target: str) -> dict[str, Any]:
     )  # fmt: skip
     signatures = get_model_metadata_pb2.SignatureDefMap()
     unpacked = metadata.metadata["signature_def"].Unpack(signatures)
-    status = management.GetModelStatus(
-        get_model_status_pb2.GetModelStatusRequest(model_spec=model_pb2.ModelSpec(name="aisle")), timeout=10
-    )
+    status = management.GetModelStatus(get_model_status_pb2.GetModelStatusRequest(model_spec=model_pb2.ModelSpec(name="aisle")), timeout=10)
     reload = model_management_pb2.ReloadConfigRequest()
     config = reload.config.model_config_list.config.add(name="aisle", model_platform="tensorflow")
     config.model_version_policy.specific.versions.append(1)
@@ -69,7 +67,8 @@ def client(target: str) -> dict[str, Any]:
         "unpacked": unpacked,
         "signatures": {name: described(signature) for name, signature in signatures.signature_def.items()},
         "status": [
-            [v.version, get_model_status_pb2.ModelVersionStatus.State.Name(v.state), v.status.error_code] for v in status.model_version_status
+            [v.version, get_model_status_pb2.ModelVersionStatus.State.Name(v.state), v.status.error_code]
+            for v in status.model_version_status
         ],
         "reload": management.HandleReloadConfigRequest(reload, timeout=10).status.error_code,
     }

@@ -1,8 +1,8 @@
 """Real servers for people:
 
-    python -m deploy.local download                        Elasticsearch and Neo4j into the cache, so that a start needs no network
-    python -m deploy.local start elasticsearch|neo4j       in the foreground, until Ctrl-C or SIGTERM
-    python -m deploy.local start model-server RELEASES
+python -m deploy.local download                        Elasticsearch and Neo4j into the cache, so that a start needs no network
+python -m deploy.local start elasticsearch|neo4j       in the foreground, until Ctrl-C or SIGTERM
+python -m deploy.local start model-server RELEASES
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """TensorFlow Serving's REST routes over the same answers as gRPC, for people with curl; services use gRPC.
 
-    GET  /v1/models/NAME[/versions/N]             status
-    GET  /v1/models/NAME[/versions/N]/metadata    signatures
-    POST /v1/models/NAME[/versions/N]:predict     {"signature_name": ..., "inputs": {...} | "instances": [...]}
+GET  /v1/models/NAME[/versions/N]             status
+GET  /v1/models/NAME[/versions/N]/metadata    signatures
+POST /v1/models/NAME[/versions/N]:predict     {"signature_name": ..., "inputs": {...} | "instances": [...]}
 """
 
 import json

@@ -36,7 +36,9 @@ class Api:
         if spec.name != self.name:
             raise Refused(grpc.StatusCode.NOT_FOUND, f"there is no model {spec.name!r}; the model is called {self.name!r}")
         if spec.WhichOneof("version_choice") == "version_label":
-            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f"version label {spec.version_label!r} is not known: this server has no labels")
+            raise Refused(
+                grpc.StatusCode.FAILED_PRECONDITION, f"version label {spec.version_label!r} is not known: this server has no labels"
+            )
         return self._versions.get(spec.version.value if spec.HasField("version") else None)
 
     def predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
@@ -50,9 +52,7 @@ class Api:
         wanted = list(request.output_filter) or list(outputs)
         if unknown := [name for name in wanted if name not in outputs]:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"there is no output {unknown[0]!r}; there are {', '.join(outputs)}")
-        return pb.PredictResponse(
-            model_spec=self._spec(release, graph.name), outputs={name: to_tensor(outputs[name]) for name in wanted}
-        )
+        return pb.PredictResponse(model_spec=self._spec(release, graph.name), outputs={name: to_tensor(outputs[name]) for name in wanted})
 
     def metadata(self, request: pb.GetModelMetadataRequest) -> pb.GetModelMetadataResponse:
         release = self.release(request.model_spec)
@@ -81,9 +81,13 @@ class Api:
         """Looks for new releases at once, and may change which versions are served; the folder is fixed."""
         configs = list(request.config.model_config_list.config)
         if len(configs) != 1 or configs[0].name != self.name:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"this server has one model, {self.name!r}; the configuration must name it and no other")
+            raise Refused(
+                grpc.StatusCode.INVALID_ARGUMENT, f"this server has one model, {self.name!r}; the configuration must name it and no other"
+            )
         if configs[0].base_path not in ("", str(self._versions.folder)):
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"the releases are in {self._versions.folder}; start another server for other ones")
+            raise Refused(
+                grpc.StatusCode.INVALID_ARGUMENT, f"the releases are in {self._versions.folder}; start another server for other ones"
+            )
         policy = configs[0].model_version_policy
         match policy.WhichOneof("policy_choice"):
             case "specific":

@@ -68,7 +68,9 @@ def _ports(file: Path, which: str) -> str | None:
 class Running:
     """The server in this process."""
 
-    def __init__(self, versions: ModelVersions, *, name: str = MODEL_NAME, grpc_port: int = 0, rest_port: int = 0, poll_s: float = 1.0) -> None:
+    def __init__(
+        self, versions: ModelVersions, *, name: str = MODEL_NAME, grpc_port: int = 0, rest_port: int = 0, poll_s: float = 1.0
+    ) -> None:
         """Opens both ports. Raises ConfigurationError when one is taken."""
         self._versions, self._poll_s = versions, poll_s
         self._ended = threading.Event()
@@ -78,7 +80,9 @@ class Running:
             self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port}")
             self._rest = model_rest.server("127.0.0.1", rest_port, api)
         except (OSError, RuntimeError) as error:
-            raise ConfigurationError(f"ports {grpc_port} (gRPC) and {rest_port} (REST) cannot both be opened ({error}): choose others") from None
+            raise ConfigurationError(
+                f"ports {grpc_port} (gRPC) and {rest_port} (REST) cannot both be opened ({error}): choose others"
+            ) from None
         self.rest_port = int(self._rest.server_address[1])
         self._threads = [threading.Thread(target=self._rest.serve_forever, daemon=True), threading.Thread(target=self._watch, daemon=True)]
 

@@ -19,7 +19,11 @@ from services.models.tfserving_wire import Array
 
 log = logging.getLogger("aisle.models")
 SIGNATURES = ("preference", "encode", "rank")
-_DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(int32)": np.dtype(np.int32), "tensor(int64)": np.dtype(np.int64)}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(int32)": np.dtype(np.int32),
+    "tensor(int64)": np.dtype(np.int64),
+}
 
 _UNFIT = tuple(getattr(ort_errors, name) for name in ("InvalidArgument", "RuntimeException", "Fail"))
 """What ONNX Runtime raises for values that a graph cannot take, as one that is not in the vocabulary."""
@@ -65,7 +69,9 @@ class Graph:
 
     def _check(self, inputs: Mapping[str, Array]) -> None:
         if set(inputs) != set(self.inputs):
-            raise _bad(f"signature {self.name} takes the inputs {', '.join(sorted(self.inputs))}; given are {', '.join(sorted(inputs)) or 'none'}")
+            raise _bad(
+                f"signature {self.name} takes the inputs {', '.join(sorted(self.inputs))}; given are {', '.join(sorted(inputs)) or 'none'}"
+            )
         sizes: dict[int, set[int]] = {}
         for name, slot in self.inputs.items():
             value = inputs[name]

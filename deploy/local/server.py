@@ -115,7 +115,9 @@ def _guard(privileges: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", *privileges, "--"]
 
 
-def await_ready(name: str, process: "subprocess.Popen[bytes]", logs: Sequence[Path], ready: Callable[[], str | None], limit_s: float) -> str:
+def await_ready(
+    name: str, process: "subprocess.Popen[bytes]", logs: Sequence[Path], ready: Callable[[], str | None], limit_s: float
+) -> str:
     """Poll until `ready()` gives the server's address. Raises ConfigurationError, with the server ended, when it ends or is late."""
     give_up = time.monotonic() + limit_s
     try:

@@ -188,7 +188,9 @@ def test_inputs_that_no_release_takes_are_refused_with_the_reason(versions: Vers
     with serving(versions) as (_, connection):
         model = load(connection, versions, manifest)
         zeros = np.zeros(F, np.float32), np.zeros(D, np.float32)
-        with pytest.raises(Unavailable, match=rf"refused a call \(INVALID_ARGUMENT\): input features has shape \[1, 2, 3\], expected \[-1, -1, {F}\]"):
+        with pytest.raises(
+            Unavailable, match=rf"refused a call \(INVALID_ARGUMENT\): input features has shape \[1, 2, 3\], expected \[-1, -1, {F}\]"
+        ):
             model.rank(np.zeros((2, 3), np.float32), *zeros)
         with pytest.raises(Unavailable, match="input features is float64, expected float32"):
             model.rank(np.zeros((2, F)), *zeros)  # type: ignore[arg-type]
@@ -305,7 +307,13 @@ def test_rest_predicts_in_rows_and_columns(versions: Versions) -> None:
         ("POST", "/v1/models/aisle:predict", {}, 400, "the body is an object with `inputs` or `instances`"),
         ("POST", "/v1/models/aisle:predict", {"inputs": {}}, 400, "has no signature 'serving_default'; there are preference, encode, rank"),
         ("POST", "/v1/models/aisle:predict", {"signature_name": "encode", "inputs": {}}, 400, "takes the inputs gaps, kinds, properties"),
-        ("POST", "/v1/models/aisle:predict", {"signature_name": "encode", "inputs": {"kinds": "x"}}, 400, "an input is no array of numbers"),
+        (
+            "POST",
+            "/v1/models/aisle:predict",
+            {"signature_name": "encode", "inputs": {"kinds": "x"}},
+            400,
+            "an input is no array of numbers",
+        ),
         ("POST", "/v1/models/aisle:predict", {"signature_name": "encode", "instances": [1]}, 400, "instances are a list of objects"),
     ],
 )

@@ -79,7 +79,14 @@ def client(node: Server) -> Iterator[Elasticsearch]:
     with Elasticsearch(node.url, request_timeout=10, max_retries=0) as es:
         es.indices.create(index="products-1", settings={"number_of_shards": 1, "number_of_replicas": 0}, mappings=MAPPINGS)
         documents = (
-            {"_index": "products-1", "text": f"red shoe{i % 7}", "product_no": i, "category_id": i % 5, "brand": f"b{i % 3}", "price_cents": i}
+            {
+                "_index": "products-1",
+                "text": f"red shoe{i % 7}",
+                "product_no": i,
+                "category_id": i % 5,
+                "brand": f"b{i % 3}",
+                "price_cents": i,
+            }
             for i in range(1000)
         )
         helpers.bulk(es, documents, refresh=True)
@@ -229,7 +236,16 @@ def test_a_server_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path, 
 
 
 def test_the_command_prints_the_address_and_stops_what_it_started(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deploy.local", "start", "model-server", str(tmp_path / "releases"), "--data", str(tmp_path / "server")]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.local",
+        "start",
+        "model-server",
+        str(tmp_path / "releases"),
+        "--data",
+        str(tmp_path / "server"),
+    ]
     with _started(command) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("127.0.0.1:")
@@ -245,7 +261,9 @@ def test_the_command_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
     environment = {"PATH": str(tmp_path), "AISLE_CACHE": str(tmp_path / "cache"), "JAVA_HOME": _java_home(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: Maven is needed once, to download Elasticsearch and Neo4j, and was not found: install it")
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: Maven is needed once, to download Elasticsearch and Neo4j, and was not found: install it"
+    )
 
 
 def _java_home(folder: Path) -> str:

@@ -23,7 +23,9 @@ def tools(folder: Path, maven: str) -> Toolchain:
     for name, script in (("java", "echo 'openjdk version \"17.0.1\"' >&2"), ("mvn", maven)):
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
-    return Toolchain({"JAVA_HOME": str(folder), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "AISLE_CACHE": str(folder / "cache")})
+    return Toolchain(
+        {"JAVA_HOME": str(folder), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "AISLE_CACHE": str(folder / "cache")}
+    )
 
 
 def quiet(line: str) -> None: ...
@@ -95,7 +97,9 @@ def test_a_file_that_differs_is_removed_and_said(tmp_path: Path) -> None:
 
 def test_why_maven_failed_is_one_line(tmp_path: Path) -> None:
     toolchain = tools(tmp_path, "echo '[ERROR] Could not resolve thing:1'; echo '[ERROR] To see the full stack trace...'; exit 1")
-    with pytest.raises(ConfigurationError, match=r"^Maven could not download thing \(Could not resolve thing:1\): check the network") as told:
+    with pytest.raises(
+        ConfigurationError, match=r"^Maven could not download thing \(Could not resolve thing:1\): check the network"
+    ) as told:
         run_maven(toolchain, tmp_path / "repository", "thing", [], quiet)
     assert "\n" not in str(told.value)
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.calls import child_trace
 from services.breaker import Breaker
+from services.calls import child_trace
 from services.client import RetryBudget
 from services.timing import Timing
 
