@@ -7,7 +7,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test lint bench bench-real tiers venv clean
+.PHONY: help up down status load test compose-test lint bench bench-real tiers venv clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -26,6 +26,9 @@ load: $(VENV)/aisle.stamp ## 60 s of shoppers against what runs, checked; where 
 
 test: $(VENV)/dev.stamp ## every test
 	$(RUN) pytest $(ARGS)
+
+compose-test: $(VENV)/dev.stamp ## docker compose up for real: restarted, cut, scaled, upgraded under load (Docker, 8 GB, many minutes)
+	AISLE_COMPOSE_TEST=1 $(RUN) pytest -x -s tests/compose $(ARGS)
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import contracts
 	$(RUN) ruff check .
