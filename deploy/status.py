@@ -9,6 +9,7 @@ import httpx
 import psutil
 
 from deploy.console import Terminal, columns
+from deploy.processes import is_alive
 from deploy.state import Identity, RunState, ServiceState
 
 MB = 1024 * 1024
@@ -32,11 +33,13 @@ def show(run: RunState, terminal: Terminal) -> bool:
             f"shop {run.shop!r} is being prepared: {run.step or 'about to start'} (pid {run.supervisor.pid}, for {duration(run.since_ms)})"
         )
         return False
-    use = usage([run.supervisor, *(s.process for s in run.services if s.process)])
+    use = usage([run.supervisor, *(s.process for s in (*run.services, *run.engines) if s.process)])
     table = columns(f"shop {run.shop!r}", "service", "address", "pid", "up for", "cpu", "rss", "pss", "generation", "release", "state")
     answers = {s.name: readiness(s) for s in run.services}
     for service in run.services:
         table.add_row(*_row(service, use.get(service.process.pid) if service.process else None, answers[service.name]))
+    for engine in run.engines:
+        table.add_row(*_engine_row(engine, use.get(engine.process.pid) if engine.process else None))
     table.add_row(
         "supervisor", "", str(run.supervisor.pid), duration(run.since_ms), *_numbers(use.get(run.supervisor.pid)), "", "", run.phase
     )
@@ -57,6 +60,10 @@ def _say_what_is_wrong(run: RunState, answers: Mapping[str, tuple[bool, dict[str
             terminal.warn(f"{service.name} is not ready: {'; '.join(reasons) or f'no answer from {service.ready_url}'}")
         elif service.restarts:
             terminal.say(f"{service.name} died and was restarted once; its log: {service.log_file}")
+    for engine in run.engines:
+        if engine.process and not is_alive(engine.process):
+            fine = False
+            terminal.warn(f"{engine.name} is down; its log: {engine.log_file}; `aisle down` and `aisle up --engines real` start all anew")
     return fine
 
 
@@ -123,6 +130,12 @@ def _row(service: ServiceState, use: Usage | None, answer: tuple[bool, dict[str,
     pid = str(service.process.pid) if service.process else "-"
     since = duration(service.since_ms) if service.process else "-"
     return [service.name, service.address, pid, since, *_numbers(use), *versions(body), state]
+
+
+def _engine_row(engine: ServiceState, use: Usage | None) -> list[str]:
+    """Whether its process lives; whether it does its work stands in the /readyz of the services that need it."""
+    pid = str(engine.process.pid) if engine.process else "-"
+    return [engine.name, engine.address, pid, duration(engine.since_ms), *_numbers(use), "", "", "runs" if use else "down"]
 
 
 def _numbers(use: Usage | None) -> list[str]:

@@ -40,6 +40,8 @@ def copy_home(home: Path, shop: str, target: Path) -> None:
             _link_or_copy(path, copy)
         else:
             shutil.copy2(path, copy)
+    if (source / "world" / "history").is_dir():  # that there is one, or `aisle up` would make the world again
+        (target / "shops" / shop / "world" / "history").mkdir(parents=True)
     for name in ("secret", "operator.token"):
         if (home / name).is_file():
             shutil.copy2(home / name, target / name)
