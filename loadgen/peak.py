@@ -47,6 +47,7 @@ class Bracket:
 
     start: float
     least: float = 1.0
+    close: float = CLOSE
     low: float = 0.0
     high: float = float("inf")
     tried: list[tuple[float, bool]] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Bracket:
             return self.low * WIDEN
         if self.low == 0.0:
             return self.high / WIDEN if self.high / WIDEN >= self.least else None
-        return (self.low * self.high) ** 0.5 if self.high / self.low > CLOSE else None
+        return (self.low * self.high) ** 0.5 if self.high / self.low > self.close else None
 
     def tell(self, rate: float, held: bool) -> None:
         """A rate that held below one that did not before is believed all the same: the higher failure stays the upper end."""
@@ -72,9 +73,9 @@ class Bracket:
             self.low = max((r for r, h in self.tried if h and r < self.high), default=0.0)
 
 
-def search(start: float, held: Callable[[float], bool]) -> Bracket:
+def search(start: float, held: Callable[[float], bool], close: float = CLOSE) -> Bracket:
     """Widen from `start`, then bisect."""
-    bracket = Bracket(start)
+    bracket = Bracket(start, close=close)
     while (rate := bracket.next()) is not None:
         bracket.tell(rate, held(rate))
     return bracket

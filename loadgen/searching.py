@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from loadgen.peak import Beyond, Bracket, Objective, Peak, busiest, conclude, holds, latency_ms, objective, saturates, search
+from loadgen.peak import CLOSE, Beyond, Bracket, Objective, Peak, busiest, conclude, holds, latency_ms, objective, saturates, search
 from loadgen.peak import beyond as judge_beyond
 from loadgen.pinning import pin, unpin
 from loadgen.run import Run, load
@@ -84,6 +84,7 @@ def peak(argv: Sequence[str]) -> int:
     parser.add_argument("--slo", default="p99=100ms")
     parser.add_argument("--start", type=float, default=50.0, help="First rate (default: 50)")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--close", type=float, default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
     known, more = parser.parse_known_args(argv)
     slo, console = objective(known.slo), Console(highlight=False, soft_wrap=True, width=220)
     known.pinned = pin(known.watch) if known.pin else "not pinned"
@@ -94,7 +95,7 @@ def peak(argv: Sequence[str]) -> int:
         for number in range(known.repetitions):
             console.print(f"repetition {number + 1} of {known.repetitions}")
             start = known.start if not brackets else brackets[-1].low or known.start
-            brackets.append(search(start, lambda rate: loads.held(rate, slo)))
+            brackets.append(search(start, lambda rate: loads.held(rate, slo), known.close))
     except KeyboardInterrupt:
         console.print("interrupted: what was found so far")
     finally:

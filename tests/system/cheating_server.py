@@ -106,8 +106,7 @@ class Server:
         scored = [(len(terms & p["words"]) + liking(profile, p["brand"]), p) for p in products if not terms or terms & p["words"]]
         found = [p for _, p in sorted(scored, key=lambda row: (-row[0], row[1]["product_id"]))][:60]
         if user:
-            self.tokens, self.last = 10.0, time.monotonic()
-        self.first_answers.setdefault(user, found)
+            self.first_answers.setdefault(user, found)
         return found
 
 
