@@ -1,7 +1,7 @@
 """The search for the peak, and what is concluded about the load beyond it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.peak import CLOSE, Beyond, Bracket, beyond, conclude, objective, search
@@ -9,6 +9,7 @@ from loadgen.timeline import Second
 from services.errors import ConfigurationError
 
 
+@settings(deadline=None)
 @given(st.floats(2, 5000), st.floats(1, 500))
 def test_the_search_closes_in_on_whatever_the_peak_is(peak: float, start: float) -> None:
     bracket = search(start, lambda rate: rate <= peak)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.schedules import Rate, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, share, spike
@@ -42,6 +42,7 @@ def test_fixed_arrivals_are_evenly_spread() -> None:
     assert list(fixed(constant(10), 1.0)) == pytest.approx([n / 10 for n in range(10)])
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 8), st.integers(0, 5))
 def test_processes_together_send_exactly_what_one_would(of: int, seed: int) -> None:
     everything = list(chained(poisson(constant(60), 5, seed), 0.4, seed))

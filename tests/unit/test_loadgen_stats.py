@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.hdr import Distribution
@@ -11,6 +11,7 @@ from loadgen.stats import AI_STAGES, StageTable, is_ai, times
 from services.waterfall import Interval, Waterfall
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 10_000), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
 def test_quantiles_are_within_a_thousandth_of_the_exact_ones(values: list[float], q: float) -> None:
     distribution = Distribution()
