@@ -50,7 +50,8 @@ class Distribution:
         """The time that a share `q` of all did not exceed; 0 when there is none."""
         if not self.count:
             return 0.0
-        return float(min(self._hdr.get_value_at_percentile(100 * q) / UNITS_PER_MS, self.max_ms))
+        rank = math.ceil(q * self.count - 1e-9)  # a whole one: HdrHistogram rounds to the nearest, which may be one too low
+        return float(min(self._hdr.get_value_at_percentile(100 * rank / self.count) / UNITS_PER_MS, self.max_ms))
 
     def interval_ms(self, q: float, z: float = Z95) -> tuple[float, float] | None:
         """Bounds of the q-quantile (95 % by default) by order statistics; None when there are too few times for an upper bound."""
