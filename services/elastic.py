@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from elastic_transport import TransportError
+from elastic_transport import TransportError, Urllib3HttpNode
 from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from services.breaker import Breaker
@@ -43,6 +43,18 @@ class ElasticError(Exception):
         self.status = status
 
 
+class CountingNode(Urllib3HttpNode):
+    """Counts calls and the bytes of answers (which Elasticsearch sends in chunks, so no header says them)."""
+
+    calls, received = 0, 0
+
+    def perform_request(self, *arguments: Any, **options: Any) -> Any:
+        answer = super().perform_request(*arguments, **options)
+        self.calls += 1
+        self.received += len(answer.body)
+        return answer
+
+
 class Cluster:
     """A cluster behind one URL; used from any thread. After repeated failures it is left alone for moments, so that callers do not wait."""
 
@@ -58,14 +70,13 @@ class Cluster:
                 max_retries=0,
                 connections_per_node=CONNECTIONS,
                 request_timeout=ADMIN_LIMIT_S,
+                node_class=CountingNode,
             )
         except ValueError as error:
             raise ElasticError(f"{url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
         self._perform = self._client.transport.perform_request
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
         self._closed = False
-        self.calls, self.received = 0, 0
-        """Calls answered, and bytes of the answers; for measuring, not exact when threads call at once."""
 
     def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
         """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails."""
@@ -89,13 +100,16 @@ class Cluster:
             answer = self._perform(method, path, body=body, headers=headers, request_timeout=limit_s)
         except TransportError as error:
             raise ElasticError(f"{self.url} cannot be reached or is late ({type(error).__name__})") from error
-        self.calls += 1
-        self.received += int(answer.meta.headers.get("content-length") or 0)
         if answer.meta.status >= 400:
             raise ElasticError(
                 f"{self.url}{path.partition('?')[0]} answered {answer.meta.status}: {_reason(answer.body)}", answer.meta.status
             )
         return answer.body
+
+    def counted(self) -> tuple[int, int]:
+        """Calls answered and bytes received so far; for measuring, not exact when threads call at once."""
+        nodes = [node for node in self._client.transport.node_pool.all() if isinstance(node, CountingNode)]
+        return sum(node.calls for node in nodes), sum(node.received for node in nodes)
 
     def close(self) -> None:
         self._closed = True

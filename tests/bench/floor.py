@@ -134,7 +134,7 @@ class Engines:
 
     def calls(self) -> dict[str, tuple[int, int]]:
         made = self.tiers.elastic | ({"products": self.stores.elastic} if self.stores.elastic else {})
-        return {name: (one.cluster.calls, one.cluster.received) for name, one in made.items()}
+        return {name: one.cluster.counted() for name, one in made.items()}
 
     def search(self, query: str, user_id: str) -> dict[str, tuple[object, object]]:
         """One search; returns request and answer of each call of the real path."""
