@@ -43,6 +43,12 @@ class ElasticError(Exception):
         self.status = status
 
 
+def shown(url: str) -> str:
+    """The address as messages may have it: without the password that may stand in it."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
 class CountingNode(Urllib3HttpNode):
     """Counts calls and the bytes of answers (which Elasticsearch sends in chunks, so no header says them)."""
 
@@ -60,7 +66,7 @@ class Cluster:
 
     def __init__(self, url: str) -> None:
         logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it writes a line for every call
-        self.url = url
+        self.url = shown(url)
         try:
             self._client = Elasticsearch(
                 url,
@@ -73,7 +79,7 @@ class Cluster:
                 node_class=CountingNode,
             )
         except ValueError as error:
-            raise ElasticError(f"{url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
+            raise ElasticError(f"{self.url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
         self._perform = self._client.transport.perform_request
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
         self._closed = False
