@@ -1,7 +1,7 @@
 """Where the time goes, module by module, beside the report's figures. Pure.
 
-From the waterfalls of answers (services/waterfall.py). The report: AIBench, BenchCouncil, arXiv 1908.08998, section 5 on the "End-to-End
-Application Benchmark"; 16 nodes (Xeon E5-2620 v3, 32 to 64 GB each), 100,000 products of 32 fields, 1,000 users.
+From the waterfalls of answers (services/waterfall.py). The report: AIBench, BenchCouncil, arXiv 1908.08998; its load: 16 nodes, 100,000 products
+of 32 fields, 1,000 users.
 """
 
 from collections import defaultdict
