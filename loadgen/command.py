@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,7 +82,16 @@ def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
     for option in OPTIONS:
         if (value := getattr(known, option.name)) != option.default:
             argv += [option.flag, str(value)]
+    if "--processes" in more and "--master-bind-port" not in more:
+        port = str(_free_port())  # two loads on one machine must not meet on Locust's own 5557
+        argv += ["--master-bind-port", port, "--master-port", port]
     return [*argv, *more]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _processes(more: Sequence[str]) -> int:
