@@ -138,6 +138,8 @@ class Endpoint:
     ) -> None:
         self._service, self._method, self._route = service, method, path
         self._request, self._handler, self._status = request, handler, status
+        for outcome in ("good", "slow", "failed"):  # a share of nothing bad is 0, not no data
+            service.telemetry.count("aisle_objective_total", path, outcome, amount=0)
         self._admission, self._operator = admission, operator
         self._decoder = msgspec.json.Decoder(request) if method == "POST" else None
         self._paths = Paths(service.telemetry)
