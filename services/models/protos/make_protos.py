@@ -3,6 +3,8 @@
 Needs grpcio-tools (development only); its version is the one of grpcio in the lock, so that the code fits the protobuf that is installed.
 """
 
+import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,13 +12,15 @@ PROTO = "services/models/protos/serving.proto"
 
 
 def make(out: Path) -> None:
-    """Write the generated files below `out`, at their path in the repository."""
-    from grpc_tools import protoc  # development only
-
+    """Write the generated files below `out`, at their path in the repository. In a process of its own: the compiler brings a protobuf that
+    cannot live beside TensorFlow's."""
     root = Path(__file__).resolve().parents[3]
-    googles = Path(protoc.__file__).with_name("_proto")
-    if code := protoc.main(["protoc", f"-I{root}", f"-I{googles}", f"--python_out={out}", f"--pyi_out={out}", PROTO]):
-        sys.exit(code)
+    spec = importlib.util.find_spec("grpc_tools")
+    if spec is None or spec.origin is None:
+        sys.exit("grpcio-tools is missing: install requirements/dev.lock")
+    googles = Path(spec.origin).with_name("_proto")
+    compiler = [sys.executable, "-m", "grpc_tools.protoc"]
+    subprocess.run([*compiler, f"-I{root}", f"-I{googles}", f"--python_out={out}", f"--pyi_out={out}", PROTO], check=True, timeout=120)
 
 
 if __name__ == "__main__":
