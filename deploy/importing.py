@@ -1,17 +1,16 @@
 """`aisle import`: a catalogue, changes to it, logs; each makes a new generation, or nothing."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from deploy import layout, setup
+from deploy import setup
 from deploy.console import Terminal
-from deploy.preflight import check_disk, require_shop
+from deploy.preflight import require_shop
 from deploy.running import run_through
-from deploy.state import StateFile
+from deploy.shops import run
 from services.errors import ConfigurationError
 from services.shop import Shop, home, open_shop
 
@@ -76,7 +75,7 @@ def _catalogue(
     have = setup.look(target)
     if not have.release:
         steps.append(setup.train(target) if have.logs else setup.baseline(target))
-    _run(steps)
+    run(steps)
 
 
 def _logs(target: Shop, logs: Sequence[Path]) -> None:
@@ -87,7 +86,7 @@ def _logs(target: Shop, logs: Sequence[Path]) -> None:
             f"shop {target.name!r} has a history already; logs are imported once. Newer behaviour comes in by POST /events, "
             "or import catalogue and all logs into a new shop"
         )
-    _run(
+    run(
         [
             setup.module("logs", "logs: queries and events", "datagen", "logs", str(target.root), *files),
             setup.module("history", "history into the event log", "planner.ingest", str(target.root), str(target.root / "imported")),
@@ -95,8 +94,3 @@ def _logs(target: Shop, logs: Sequence[Path]) -> None:
             setup.train(target),
         ]
     )
-
-
-def _run(steps: Sequence[setup.Step]) -> None:
-    check_disk(home())
-    setup.run_steps(steps, layout.child_environment(home(), os.environ), StateFile(home()).logs, Terminal())

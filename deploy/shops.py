@@ -26,7 +26,8 @@ LOOKS = ("report", "sample", "honesty")
 """Commands of datagen that look at a world."""
 
 
-def _run(steps: Sequence[setup.Step]) -> None:
+def run(steps: Sequence[setup.Step]) -> None:
+    """With the engines of the running shop, when it runs on servers."""
     check_disk(home())
     environment = layout.child_environment(home(), os.environ) | real_engines.of_running(StateFile(home()))
     setup.run_steps(steps, environment, StateFile(home()).logs, Terminal())
@@ -56,7 +57,7 @@ def data(shop: str, more: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"shop {shop!r} has its world already; remove {target.root} to make another, or choose another --shop name"
         )
-    _run([setup.world(target, more)])
+    run([setup.world(target, more)])
     Terminal().say(f"made; `aisle up --shop {shop}` builds, trains and serves it")
 
 
@@ -70,7 +71,7 @@ def build(shop: str) -> None:
       aisle build --shop electronics
     """
     target = require_shop(shop, home())
-    _run([setup.build(target)])
+    run([setup.build(target)])
     Terminal().say(f"generation {Versions(target.generations).current()} is current")
 
 
@@ -84,7 +85,7 @@ def train(shop: str) -> None:
       aisle train && aisle models
     """
     target = require_shop(shop, home())
-    _run([setup.train(target)])
+    run([setup.train(target)])
     Terminal().say(f"release {Versions(target.releases).current()} is current")
 
 
