@@ -6,11 +6,12 @@ catalogue may be stood in for by it, and a word that the catalogue also writes a
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
 
+from recommender.spelling import ordinary_words
 from services.catalogue import Categories, Product
 from services.contracts import Term
 from services.text import QueryTerm, stem, words
@@ -36,15 +37,17 @@ _RUNS = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 
 
 def build(products: Iterable[Product], categories: Categories, counts: Mapping[str, int], language: str) -> Compounds:
-    """What products write apart: digits beside letters, and neighbours whose joined form other products have. counts: products per word."""
+    """What products write apart: digits beside letters, and neighbours whose joined form other products have or the language (a shop that
+    only says "mouse pad" is asked for a "mousepad"). counts: products per word."""
     apart: dict[str, list[str]] = {}
     products_apart: Counter[str] = Counter()
+    ordinary = ordinary_words(language)
     for product in products:
         pairs: set[str] = set()
         for text in (product.title, *product.attributes.values(), product.description, *categories.path(product.category_id)):
             for parts in _neighbours(words(text)):
                 word = "".join(parts)
-                if len(word) > MAX_CHARS or not _belong(parts, counts):
+                if len(word) > MAX_CHARS or not _belong(parts, counts, ordinary):
                     continue
                 if word.isalpha():
                     pairs.add(word)
@@ -90,8 +93,9 @@ def _neighbours(spoken: Sequence[str]) -> Iterator[tuple[str, ...]]:
     yield from zip(spoken, spoken[1:], spoken[2:], strict=False)
 
 
-def _belong(parts: Sequence[str], counts: Mapping[str, int]) -> bool:
-    return _numbered(parts) or (_letters(parts) and counts.get("".join(parts), 0) >= MIN_PRODUCTS)
+def _belong(parts: Sequence[str], counts: Mapping[str, int], ordinary: Container[str]) -> bool:
+    word = "".join(parts)
+    return _numbered(parts) or (_letters(parts) and (counts.get(word, 0) >= MIN_PRODUCTS or word in ordinary))
 
 
 def _letters(parts: Sequence[str]) -> bool:

@@ -1,12 +1,17 @@
 """Spelling: which words of a query are meant differently. Pure: vocabulary in, corrections out.
 
 The known-word check comes first and settles most queries; only unknown words reach SymSpell (symmetric deletes, Damerau-Levenshtein).
+Known are the catalogue's words and, in a language that has a list, its ordinary words and well-known names: who types "dad" in a shop without
+any does not mean "dab". (`python -m tests.bench.spelling` measures what that costs and saves; the rules were chosen on one half of it.)
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
 
 from symspellpy import SymSpell, Verbosity
 
@@ -14,13 +19,12 @@ from services.catalogue import Categories, Product
 from services.text import MAX_TERM_CHARS, fold, stem, stop_words, words
 
 MAX_DISTANCE = 2
-SHORT_WORD = 6
-"""Words of at most so many letters are corrected by one edit only. (Measured on the demo world against 4: as many misspellings put right,
-wrong changes of right queries 2.0 % instead of 2.7 %.)"""
+SHORT_WORD = 7
+"""Words of at most so many letters are corrected by one edit only: two edits make a word of seven ("nestera") anything."""
 SHORTEST_WORD = 3
 TINY_WORD, TINY_SUPPORT = 4, 20
-"""Words of at most so many letters have neighbours whatever they mean ("boys": "bays"): they are taken for a misspelling only of a word that
-so many products or visitors have, and that starts with the same letter."""
+"""Words of at most so many letters have neighbours whatever they mean ("sata": "saga"): they are taken for a misspelling only of a word that
+so many products or visitors have, that starts with the same letter, and that is missed by a common slip."""
 MAX_UNKNOWN = 8
 """Different unknown words that are looked up per query: bounds what a hostile query costs."""
 MIN_QUERY_SUPPORT = 3
@@ -28,6 +32,11 @@ MIN_QUERY_SUPPORT = 3
 TYPO_RATIO = 20
 """... and it is taken for a typo all the same when a word one edit away was typed so many times as often."""
 _SEPARATORS = re.compile(r"[-./&+'’]")
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_BESIDE = frozenset(pair for row in _KEYBOARD for one, two in pairwise(row) for pair in (one + two, two + one))
+_VOWELS = frozenset("aeiouy")
+_WORD_LISTS = {"en": "frequency_dictionary_en_82_765.txt"}
+"""Language -> list of its words that SymSpell comes with (Google Books n-grams that SCOWL has too, so names of firms as well)."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +91,19 @@ def build_vocabulary(catalogue: Counter[str], queries: Counter[str]) -> Vocabula
 class Speller:
     """Corrects words with one vocabulary. Calls are independent and may come from several threads."""
 
-    def __init__(self, vocabulary: Vocabulary, language: str, rewritten: Iterable[str] = ()) -> None:
-        """`rewritten` are stems that have synonyms: known, though no product may say them."""
-        self._language, self.counts = language, vocabulary.counts
+    def __init__(
+        self, vocabulary: Vocabulary, language: str, rewritten: Iterable[str] = (), ordinary: Container[str] = frozenset()
+    ) -> None:
+        """`rewritten` are stems that have synonyms, `ordinary` words of the language: known, though no product may say them."""
+        self._language, self.counts, self._ordinary = language, vocabulary.counts, ordinary
         self._stems = {stem(word, language) for word in (*vocabulary.counts, *stop_words(language))} | set(rewritten)
-        self._symspell = _lookup(vocabulary.counts, MAX_DISTANCE)
+        self._symspell = _lookup({w: n for w, n in vocabulary.counts.items() if w not in stop_words(language)}, MAX_DISTANCE)
 
     def knows(self, word: str) -> bool:
         """True for words that are never changed: known ones (another inflection counts), short ones, and those with a digit."""
-        return len(word) < SHORTEST_WORD or not word.isalpha() or word in self.counts or stem(word, self._language) in self._stems
+        if len(word) < SHORTEST_WORD or not word.isalpha() or word in self.counts or word in self._ordinary:
+            return True
+        return stem(word, self._language) in self._stems
 
     def needs_work(self, text: str) -> bool:
         """False when every word is known, which costs a few microseconds and is what most queries are."""
@@ -151,13 +164,13 @@ class Speller:
         return [two] if two else None
 
     def _nearest(self, word: str, distance: int) -> str | None:
-        """The most frequent of the words at the smallest distance; one that keeps the first letter goes before one that does not."""
+        """Of the words at the smallest distance the likeliest: that keeps the first letter, is missed by a common slip, is most frequent."""
         if len(word) > MAX_TERM_CHARS:
             return None
         found = self._symspell.lookup(word, Verbosity.CLOSEST, max_edit_distance=distance)
         if len(word) <= TINY_WORD:
-            found = [s for s in found if s.count >= TINY_SUPPORT and s.term[0] == word[0]]
-        best = max(found, key=lambda s: (s.term[0] == word[0], s.count), default=None)
+            found = [s for s in found if s.count >= TINY_SUPPORT and s.term[0] == word[0] and common_slip(word, s.term)]
+        best = max(found, key=lambda s: (s.term[0] == word[0], s.distance == 1 and common_slip(word, s.term), s.count), default=None)
         return None if best is None else str(best.term)
 
     def _split(self, word: str) -> list[str] | None:
@@ -166,6 +179,26 @@ class Speller:
         best = max(cuts, key=lambda i: min(self.counts.get(word[:i], 0), self.counts.get(word[i:], 0)), default=0)
         parts = [word[:best], word[best:]]
         return parts if best and all(self.counts.get(part) for part in parts) else None
+
+
+@cache
+def ordinary_words(language: str) -> frozenset[str]:
+    """Ordinary words and well-known names of a language; none of one without a list."""
+    if language not in _WORD_LISTS:
+        return frozenset()
+    lines = files("symspellpy").joinpath(_WORD_LISTS[language]).read_text(encoding="utf-8-sig").splitlines()
+    return frozenset(fold(line.partition(" ")[0]) for line in lines)
+
+
+def common_slip(typed: str, meant: str) -> bool:
+    """Whether the one edit between two words is a usual one (Damerau 1964): a letter missing, typed twice or swapped with its neighbour, the
+    key beside it, a vowel for a vowel."""
+    if len(typed) < len(meant) or sorted(typed) == sorted(meant):
+        return True
+    at = next((i for i, (one, two) in enumerate(zip(typed, meant, strict=False)) if one != two), len(meant))
+    if len(typed) > len(meant):
+        return typed[at] in typed[max(at - 1, 0) : at] + typed[at + 1 : at + 2]
+    return typed[at] + meant[at] in _BESIDE or {typed[at], meant[at]} <= _VOWELS
 
 
 def _with_parts(text: str) -> set[str]:

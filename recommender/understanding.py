@@ -11,7 +11,7 @@ from recommender.fasttext_model import FastText
 from recommender.properties import ProductProperties
 from recommender.rewrite import Synonyms
 from recommender.rewrite import query as rewritten
-from recommender.spelling import Speller, Vocabulary
+from recommender.spelling import Speller, Vocabulary, ordinary_words
 from services.artifacts import Manifest
 from services.contracts import Category, Term
 from services.errors import ConfigurationError
@@ -93,7 +93,8 @@ def load(folder: Path, manifest: Manifest) -> Understanding:
         raise ConfigurationError(
             f"the recommender's part of generation {manifest.version} cannot be read ({error}): run `aisle build`"
         ) from None
-    return Understanding(part, Speller(vocabulary, part.language, synonyms), synonyms, model, properties.load(own), compounds)
+    speller = Speller(vocabulary, part.language, synonyms, ordinary_words(part.language))
+    return Understanding(part, speller, synonyms, model, properties.load(own), compounds)
 
 
 def _model(own: Path, part: Part) -> Calibrated | None:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.spelling import MAX_UNKNOWN, Speller, Vocabulary, build_vocabulary, catalogue_words, query_words
+from recommender.spelling import (
+    MAX_UNKNOWN,
+    Speller,
+    Vocabulary,
+    build_vocabulary,
+    catalogue_words,
+    common_slip,
+    ordinary_words,
+    query_words,
+)
 from services.catalogue import CATEGORIES_SCHEMA, Categories, Product
 
 WORDS = [
@@ -40,7 +49,8 @@ SPELLER = Speller(Vocabulary({word: 100 - n for n, word in enumerate(WORDS)} | {
         ("black key board cable", "black keyboard cable"),
         ("usb-cabel", "usb cable"),
         ("Wireles (Black) HEADPHONES", "wireless (Black) HEADPHONES"),
-        ("kaybord", "keyboard"),  # two edits
+        ("hedphonse", "headphones"),  # two edits
+        ("kaybord", None),  # ... of seven letters make it anything
         ("blak", "black"),
         ("ksbord", None),  # a short word gets one edit only
     ],
@@ -131,10 +141,48 @@ def test_a_vocabulary_survives_its_file() -> None:
 
 
 def test_a_tiny_word_is_changed_only_to_a_frequent_one_that_starts_alike() -> None:
-    speller = Speller(Vocabulary({"bays": 3, "cable": 90, "case": 80}), "en")
+    speller = Speller(Vocabulary({"bays": 3, "cable": 90, "case": 80, "saga": 50}), "en")
     assert speller.correct("the boys") is None
     assert speller.correct("csae") == "case"
     assert speller.correct("vase") is None
+    assert speller.correct("sata") is None  # no slip of the finger turns a g into a t
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "usual"),
+    [
+        ("lap", "lamp", True),
+        ("lamo", "lamp", True),  # the key beside it
+        ("lemp", "lamp", True),
+        ("lmap", "lamp", True),
+        ("laamp", "lamp", True),
+        ("lampp", "lamp", True),
+        ("lamps", "lamp", False),
+        ("lasp", "lamp", False),
+        ("xlamp", "lamp", False),
+    ],
+)
+def test_usual_slips(typed: str, meant: str, usual: bool) -> None:
+    assert common_slip(typed, meant) is usual
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("brussels", "brushes"), ("barrier", "carrier"), ("kindle", "kindly"), ("dolly", "dolby")]
+)  # fmt: skip
+def test_an_ordinary_word_or_name_that_the_catalogue_lacks_is_not_taken_for_one_that_it_has(text: str, near: str) -> None:
+    counts = Vocabulary(dict.fromkeys(("brushes", "carrier", "kindly", "dolby"), 500))
+    assert Speller(counts, "en").correct(text) == near
+    assert Speller(counts, "en", (), ordinary_words("en")).correct(text) is None
+
+
+def test_nobody_means_a_stop_word() -> None:
+    assert Speller(Vocabulary({"and": 500, "the": 500}), "en").correct("amd tue") is None
+
+
+def test_a_language_without_a_list_has_no_ordinary_words() -> None:
+    assert ordinary_words("de") == frozenset()
+    assert {"dad", "nike", "headphones"} <= ordinary_words("en")
+    assert "hedphones" not in ordinary_words("en")
 
 
 def test_words_of_attributes_that_are_not_searched_are_known_and_never_changed() -> None:
