@@ -2,9 +2,10 @@
 
 A facet is counted over all products that match with every filter applied, also the one on its own field. `category` counts a product
 in its leaf and in every category above it. `price_cents` has ranges "min-max" in cents, inclusive, the last one "min-".
-Any other name is an attribute; one that no product has gives an empty list.
+Any other name is an attribute.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -12,11 +13,16 @@ from msgspec import Struct
 
 from searcher.index.port import Buckets, Counts, Values
 from searcher.query import ATTRIBUTE, BRAND, CATEGORY, PRICE
+from services.catalogue import Categories
 from services.contracts import FacetCount
+from services.errors import InvalidRequest
 from services.text import fold
 
+FIELDS = ("brand", "category", "price_cents")
 MAX_FACET_VALUES = 200
 """Values of one facet in an answer: those with most products."""
+MAX_NAMED = 20
+"""Attributes that a refusal names."""
 
 
 class FacetFields(Struct, frozen=True):
@@ -26,11 +32,10 @@ class FacetFields(Struct, frozen=True):
     price_edges: tuple[int, ...]
 
     def questions(self, names: Sequence[str]) -> dict[str, Values | Buckets]:
-        """What to count for each name; names that nothing can be counted for are left out."""
-        asked = {name: self._question(name) for name in names}
-        return {name: question for name, question in asked.items() if question is not None}
+        """What to count for each name. Raises InvalidRequest for one that no product has, and says which there are."""
+        return {name: self._question(name) for name in names}
 
-    def _question(self, name: str) -> Values | Buckets | None:
+    def _question(self, name: str) -> Values | Buckets:
         if name == "brand":
             return Values(BRAND)
         if name == "category":
@@ -38,18 +43,32 @@ class FacetFields(Struct, frozen=True):
         if name == "price_cents":
             return Buckets(PRICE, self.price_edges)
         number = self.attributes.get(fold(name))
-        return None if number is None else Values(f"{ATTRIBUTE}.a{number}")
+        if number is None:
+            raise InvalidRequest(f"no product has an attribute {name!r}{self._hint(name)}", field="facets", accepted=self._accepted())
+        return Values(f"{ATTRIBUTE}.a{number}")
+
+    def _hint(self, name: str) -> str:
+        close = difflib.get_close_matches(fold(name), [*FIELDS, *self.attributes], 1)
+        return f"; did you mean {close[0]!r}?" if close else ""
+
+    def _accepted(self) -> str:
+        more = len(self.attributes) - MAX_NAMED
+        return f"{', '.join([*FIELDS, *list(self.attributes)[:MAX_NAMED]])}{f' and {more} more attributes' if more > 0 else ''}"
 
 
-def merge(names: Sequence[str], questions: Mapping[str, Values | Buckets], counts: Sequence[Counts]) -> dict[str, list[FacetCount]]:
-    """The answer for every name, most products first (price ranges: cheapest first); the counts come from disjoint sets of products."""
-    answer: dict[str, list[FacetCount]] = {name: [] for name in names}
+def merge(
+    questions: Mapping[str, Values | Buckets], counts: Sequence[Counts], categories: Categories | None = None
+) -> dict[str, list[FacetCount]]:
+    """The answer to every question, most products first (price ranges: cheapest first); the counts come from disjoint sets of products."""
+    answer: dict[str, list[FacetCount]] = {}
     for column, (name, question) in enumerate(questions.items()):
         summed: dict[str, int] = {}
         for part in counts:
             for value, products in part.values[column].items():
                 summed[value] = summed.get(value, 0) + products
         answer[name] = _ranges(question, summed) if isinstance(question, Buckets) else _values(summed)
+        if name == "category" and categories is not None:
+            answer[name] = [FacetCount(f.value, f.count, " > ".join(categories.path(int(f.value)))) for f in answer[name]]
     return answer
 
 

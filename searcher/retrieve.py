@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow.parquet as pq
 from msgspec import Struct
 
 from searcher import part, plan, suggest
@@ -14,7 +15,7 @@ from searcher.index.port import TierIndex
 from searcher.plan import Level
 from searcher.suggest import Suggester
 from searcher.walk import Layout, Walk
-from services.catalogue import TIERS
+from services.catalogue import CATEGORIES_SCHEMA, TIERS, Categories
 from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Total
 from services.errors import InvalidRequest
 
@@ -36,6 +37,7 @@ class Part(Struct, frozen=True):
     layout: Layout
     fields: FacetFields
     suggester: Suggester
+    categories: Categories
 
     def index(self, tier: str) -> TierIndex:
         return self.indexes[TIERS.index(tier)]
@@ -45,7 +47,8 @@ def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool) ->
     """The part in this folder with its opened tiers. Raises ConfigurationError for one that this code cannot serve."""
     info = part.read(folder)
     fields = FacetFields({name: number for number, name in enumerate(info.attributes)}, tuple(info.price_edges))
-    return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"))
+    categories = Categories(pq.read_table(folder.parent / "categories.parquet", schema=CATEGORIES_SCHEMA))
+    return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"), categories)
 
 
 def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: Observer) -> RetrieveAnswer:
@@ -71,4 +74,4 @@ def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: 
 def _facets(served: Part, walk: Walk, level: Level, names: list[str]) -> tuple[dict[str, list[FacetCount]], Total]:
     questions = served.fields.questions(names)
     counts, total = walk.facets(level, list(questions.values()))
-    return merge(names, questions, counts), total
+    return merge(questions, counts, served.categories), total

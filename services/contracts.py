@@ -101,9 +101,12 @@ class Total(Struct, frozen=True):
     relation: Literal["eq", "gte"]
 
 
-class FacetCount(Struct, frozen=True):
+class FacetCount(Struct, frozen=True, omit_defaults=True):
+    """`value` is what a filter takes; `name` is for people, where they differ: "Home > Lamps" of a category."""
+
     value: str
     count: int
+    name: str | None = None
 
 
 class UserEvent(Struct, frozen=True):

@@ -116,14 +116,13 @@ def test_a_sort_covers_every_product(home: Path, sort: Any, key: Callable[[dict[
 
 def test_facets_count_what_matches_with_all_filters(home: Path) -> None:
     answer = retrieved(
-        home, RetrieveRequest([Term("red")], filters=Filters(brand=["Acme"]), facets=["brand", "category", "color", "other"], wanted=1)
+        home, RetrieveRequest([Term("red")], filters=Filters(brand=["Acme"]), facets=["brand", "category", "color"], wanted=1)
     )
     red_acme = len(holds(lambda p: "Red" in p["title"] and p["brand"] == "Acme"))
     assert answer.facets == {
         "brand": [FacetCount("Acme", red_acme)],
-        "category": [FacetCount("1", red_acme), FacetCount("3", red_acme)],
+        "category": [FacetCount("1", red_acme, "Clothing"), FacetCount("3", red_acme, "Clothing > Shoes")],
         "color": [FacetCount("Red", red_acme)],
-        "other": [],
     }
     assert answer.total == Total(red_acme, "eq")
     assert len(answer.candidates) == 1
