@@ -68,7 +68,7 @@ def merge(
                 summed[value] = summed.get(value, 0) + products
         answer[name] = _ranges(question, summed) if isinstance(question, Buckets) else _values(summed)
         if name == "category" and categories is not None:
-            answer[name] = [FacetCount(f.value, f.count, " > ".join(categories.path(int(f.value)))) for f in answer[name]]
+            answer[name] = [FacetCount(f.value, f.count, " > ".join(categories.path(int(f.value))) or None) for f in answer[name]]
     return answer
 
 

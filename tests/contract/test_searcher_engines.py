@@ -15,7 +15,7 @@ from searcher.plan import Level
 from searcher.retrieve import Part, retrieve
 from searcher.suggest import Suggester
 from searcher.walk import Layout
-from services.catalogue import TIERS
+from services.catalogue import CATEGORIES_SCHEMA, TIERS, Categories
 from services.contracts import Category, Filters, PriceRange, RetrieveRequest, Sort, Term
 from tests.searcher_tiers import document, tiers
 
@@ -66,7 +66,7 @@ def request(random: np.random.Generator) -> RetrieveRequest:
 
 
 def part(indexes: Sequence[TierIndex], nested: bool) -> Part:
-    return Part(indexes, Layout(nested), FIELDS, Suggester([]))
+    return Part(indexes, Layout(nested), FIELDS, Suggester([]), Categories(CATEGORIES_SCHEMA.empty_table()))
 
 
 @pytest.mark.parametrize("nested", [True, False])
