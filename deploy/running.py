@@ -73,6 +73,8 @@ def up(shop: str, host: str, port: int, locust_port: int, locust: bool, restart:
     check_not_running(state)
     target = open_shop(shop, base) if shop == setup.DEMO else require_shop(shop, base)
     check_disk(base, NEEDED_BYTES if setup.steps_to_serve(target, setup.look(target)) else SERVING_BYTES)
+    if engines == "real":
+        real_engines.require_toolchain(os.environ)  # before minutes are spent on a shop
     wishes = layout.Wishes(shop, base, host, port, locust_port, locust, engines)
     if detach:
         _detached(state, target, wishes, restart)
@@ -339,8 +341,10 @@ def running_planner(state: StateFile) -> tuple[RunState, str]:
 
 
 def run_through(argv: list[str]) -> int:
-    """Run a child that shares our terminal; Ctrl-C reaches both, and the child has the last word."""
+    """Run a child that shares our terminal; Ctrl-C reaches both, other ends are passed on as one, and the child has the last word."""
     process = subprocess.Popen(argv, env=layout.child_environment(home(), os.environ))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
     while True:
         try:
             return process.wait()

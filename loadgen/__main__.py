@@ -6,7 +6,9 @@ import sys
 from loadgen.command import main
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell that starts this in the background has it ignored; Ctrl-C must still end a load
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell that starts this in the background has Ctrl-C ignored; it must still end a load
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""A command that runs another is ended like it: nothing goes on behind the back of who stopped it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = """
+import sys, time
+print("begun", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("ended", flush=True)
+    sys.exit(3)
+"""
+PARENT = "import sys; from deploy.running import run_through; sys.exit(run_through([sys.executable, '-c', sys.argv[1]]))"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_stop_interrupts_its_child_and_has_its_exit_code(number: signal.Signals, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={"AISLE_HOME": str(tmp_path)}) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        assert process.stdout.read() == "ended\n"
+        assert process.wait(timeout=20) == 3
