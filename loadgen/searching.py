@@ -52,6 +52,10 @@ class Loads:
         return self.runs[-1]
 
     def held(self, rate: float, slo: Objective) -> bool:
+        """Only a rate that fails twice is too high: one bad half minute of a shared machine is not the system's."""
+        return self._held(rate, slo) or self._held(rate, slo)
+
+    def _held(self, rate: float, slo: Objective) -> bool:
         run = self.run(rate, "--profile", self._known.profile, "--seconds", str(self._known.seconds), "--warm-up", str(self._known.warm_up))
         good = holds(run, slo)
         broken = [f.rule for f in run.findings if f.state == "broken"]
@@ -80,7 +84,9 @@ def _parser(name: str, about: str) -> argparse.ArgumentParser:
 
 
 def peak(argv: Sequence[str]) -> int:
-    parser = _parser("peak", "The highest rate that stays VALID within an objective: widen, bisect, three times.")
+    parser = _parser(
+        "peak", "The highest rate that stays VALID within an objective: widen, bisect, three times. A rate is too high when it fails twice."
+    )
     parser.add_argument("--slo", default="p99=100ms")
     parser.add_argument("--start", type=float, default=50.0, help="First rate (default: 50)")
     parser.add_argument("--repetitions", type=int, default=3)
