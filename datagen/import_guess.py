@@ -14,7 +14,6 @@ from datagen.import_values import amount_of
 from services.errors import ConfigurationError
 
 SAMPLE_ROWS = 5_000
-FEED_ROWS = 200
 MIN_ATTRIBUTE_COVERAGE = 0.01
 MIN_CATEGORY_COVERAGE = 0.3
 MAX_ATTRIBUTE_CHARS = 60
@@ -93,7 +92,7 @@ def google(path: Path) -> Proposal | None:
     """The mapping of a Google Merchant feed, when this is one: then nothing has to be guessed."""
     names: dict[str, None] = {}
     prices = []
-    for _, row in islice(reader_for(path)(path), FEED_ROWS):
+    for _, row in islice(reader_for(path)(path), SAMPLE_ROWS):
         if not isinstance(row, str):
             names.update(dict.fromkeys(row))
             prices += [value for name, value in row.items() if import_google.field_name(name) == "price"]

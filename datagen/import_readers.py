@@ -7,9 +7,13 @@ Parquet, XML) the number is that of the product in the file.
 import csv
 import gzip
 import io
+import json
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -26,7 +30,10 @@ Reader = Callable[[Path], Lines]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+_NAMED = re.compile(rb'"\s*:')
 MAX_FIELD_CHARS = 1_000_000
+MAX_ROW_LINES = 1_000
+"""Lines that one row of a separated file may go over: more are a quote that was never closed."""
 BATCH_ROWS = 2_000
 
 
@@ -64,15 +71,33 @@ def _json_array(data: bytes, name: str) -> Lines:
 def _decoded(decode: Callable[[bytes], Row], line: bytes) -> Row | str:
     try:
         line.decode("utf-8")
-        return decode(line)
+        row = decode(line)
     except UnicodeDecodeError as error:
         return f"not UTF-8 (byte {error.start + 1} of the line)"
     except msgspec.DecodeError as error:  # also ValidationError: JSON, but no object
         return f"not a JSON object: {error}"
+    if len(_NAMED.findall(line)) > len(row) and (twice := _named_twice(line)):  # nested objects and texts may look like names
+        return f"names the field {twice!r} more than once"
+    return row
+
+
+def _named_twice(line: bytes) -> str | None:
+    """The first name that an object of this JSON has twice (parsers would keep the last value, and say nothing)."""
+    found: list[str] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        found.extend(name for place, name in enumerate(names) if name in names[:place])
+
+    json.loads(line, object_pairs_hook=remember)
+    return found[0] if found else None
 
 
 def separated(path: Path) -> Lines:
-    """CSV or TSV with a header (RFC 4180); the delimiter is the one that the header has most of. An empty field is None."""
+    """CSV or TSV with a header (RFC 4180); the delimiter is the one that the header has most of. An empty field is None.
+
+    A quote that is never closed costs its own line: reading goes on with the line after it.
+    """
     csv.field_size_limit(MAX_FIELD_CHARS)
     with opened(path) as (file, place):
         text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
@@ -84,22 +109,50 @@ def separated(path: Path) -> Lines:
         delimiter = max("\t;|,", key=head.count)
         names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter))]
         _check_header(names, path.name)
-        yield from _rows(csv.reader(text, delimiter=delimiter), names, place)
+        yield from _rows(_Physical(text), names, delimiter, place)
 
 
-def _rows(reader: Any, names: list[str], place: "Place") -> Lines:
-    before = 1
+class _Physical:
+    """The lines of a separated file, with those of the row that is being read: all but the first can be given back."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._fresh, self._again = iter(lines), deque[str]()
+        self._first, self._row = 2, list[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self._row) >= MAX_ROW_LINES:
+            raise csv.Error(f"the row goes over {MAX_ROW_LINES} lines")
+        self._row.append(self._again.popleft() if self._again else next(self._fresh))
+        return self._row[-1]
+
+    def next_row(self) -> int:
+        """The number of the line that the next row starts with."""
+        self._first, self._row = self._first + len(self._row), []
+        return self._first
+
+    def only_first(self) -> str:
+        """The row's first line; the others will be read again."""
+        self._again.extendleft(reversed(self._row[1:]))
+        self._row = self._row[:1]
+        return self._row[0]
+
+
+def _rows(lines: _Physical, names: list[str], delimiter: str, place: "Place") -> Lines:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line, before = before + 1, 1 + reader.line_num
+        line = place.line = lines.next_row()
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            before = 1 + reader.line_num
-            yield line, f"not CSV: {error} (a quote that is never closed?)"
-            continue
-        before = place.line = 1 + reader.line_num
+            values = _alone(lines.only_first(), delimiter)
+            if len(values) != len(names):
+                yield line, f"not CSV: {error} (a quote that is never closed?)"
+                continue
         if not any(values):
             continue
         if len(values) > len(names):
@@ -108,6 +161,14 @@ def _rows(reader: Any, names: list[str], place: "Place") -> Lines:
             yield line, "not UTF-8"
         else:
             yield line, {name: value or None for name, value in zip(names, values, strict=False)}
+
+
+def _alone(line: str, delimiter: str) -> list[str]:
+    """The fields of one line whose quotes are not those of RFC 4180 (`"5" pipe",`); [] when it cannot be read by itself."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error:
+        return []
 
 
 def _broken(text: str) -> bool:
@@ -120,13 +181,14 @@ def _check_header(names: list[str], file: str) -> None:
 
 
 def parquet(path: Path) -> Lines:
-    """Columns are fields; dates become ISO 8601. Raises ConfigurationError for what is not Parquet, or is cut off."""
+    """Columns are fields; dates become ISO 8601, decimals numbers. Raises ConfigurationError for what is not Parquet, or is cut off."""
     with opened(path) as (file, _):
         source = pa.BufferReader(file.read()) if isinstance(file, gzip.GzipFile) else pa.OSFile(str(path))
         try:
-            batches = pq.ParquetFile(source).iter_batches(BATCH_ROWS)
+            opened_file = pq.ParquetFile(source)
+            _check_header(opened_file.schema_arrow.names, path.name)
             number = 0
-            for batch in batches:
+            for batch in opened_file.iter_batches(BATCH_ROWS):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, {name: _plain(value) for name, value in row.items() if value is not None}
@@ -135,6 +197,8 @@ def parquet(path: Path) -> Lines:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

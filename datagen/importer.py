@@ -59,7 +59,7 @@ class Report(msgspec.Struct, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an import is to do. `catalogue` with `upsert` changes or adds its products and keeps the others, without it replaces all;
-    `delete` names a file of ids. `mapping` None: the feed is a Google Merchant feed, or the shop's last mapping fits."""
+    `delete` names a file of ids. `mapping` None: that of the shop's last mapping file, else the feed is a Google Merchant feed."""
 
     catalogue: Path | None = None
     mapping: Path | None = None
@@ -111,18 +111,19 @@ def _apply(shop: Shop, change: Change, mapping: Mapping | None, before: Tables |
     staging.stage(shop, ids, numbered.select(CATALOGUE_SCHEMA.names), tables.categories)
     if mapping is not None:
         _write_info(shop, mapping, change.language)
-        import_mapping.remember(mapping, shop.root / MAPPING)
+        if change.mapping is not None:
+            import_mapping.remember(mapping, shop.root / MAPPING)
 
 
 def _mapping(shop: Shop, change: Change) -> Mapping:
-    """The mapping file, or that of a Google Merchant feed, or the one that the shop was imported with."""
+    """The mapping file, or the last one that the shop was given, or that of a Google Merchant feed."""
     assert change.catalogue is not None
     if change.mapping is not None:
         return import_mapping.load(change.mapping)
-    if (known := import_guess.google(change.catalogue)) is not None:
-        return known
     if (shop.root / MAPPING).is_file():
         return import_mapping.recall(shop.root / MAPPING)
+    if (known := import_guess.google(change.catalogue)) is not None:
+        return known
     raise ConfigurationError(
         f"{change.catalogue.name} is not a Google Merchant feed, so it needs a mapping (--mapping FILE); "
         f"`aisle import --catalog {change.catalogue.name} --guess` proposes one"

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,55 @@ def test_separated_rows_that_are_none_are_told_with_their_line(tmp_path: Path) -
     assert found[2] == (5, {"sku": "C", "name": "lines\nare two"})
     assert found[3] == (7, "not UTF-8")
     assert found[4] == (8, {"sku": "E", "name": "five"})
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path: Path) -> None:
+    feed = tmp_path / "feed.csv"
+    rows = [f"R{n},row {n},plain" for n in range(2_000)]
+    feed.write_text(
+        "\n".join(["sku,name,text", 'A,"open,lost', 'B,"closed, it is",kept', *rows, 'C,"open to the end,lost', "D,last,kept"]) + "\n"
+    )
+    found = lines(feed)
+    rejected = [line for line, row in found if isinstance(row, str)]
+    assert (rejected, len(found)) == ([2, 2004], 2_004)
+    assert "a quote that is never closed" in found[0][1]
+    assert found[1] == (3, {"sku": "B", "name": "closed, it is", "text": "kept"})
+    assert found[-1] == (2005, {"sku": "D", "name": "last", "text": "kept"})
+
+
+def test_quotes_that_mean_inches_are_read_when_the_line_has_all_its_fields(tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").write_text('sku,name\nA,"5" pipe"\nB,7" pipe\nC,"" pipe\n')
+    assert [row["name"] for _, row in lines(tmp_path / "feed.csv")] == ['5 pipe"', '7" pipe', " pipe"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('{"sku": "A", "name": "one", "name": "two"}', "name"),
+        ('{"sku": "A", "more": {"x": 1, "x": 2}}', "x"),
+        ('{"sku": "A", "n\\u0061me" : 1, "name":2}', "name"),
+    ],
+)
+def test_a_row_that_names_a_field_twice_is_rejected_by_name(tmp_path: Path, line: str, name: str) -> None:
+    (tmp_path / "feed.jsonl").write_text(line + "\n")
+    (tmp_path / "feed.json").write_text(f"[{line}]")
+    for file in ("feed.jsonl", "feed.json"):
+        assert lines(tmp_path / file) == [(1, f"names the field {name!r} more than once")]
+
+
+def test_what_only_looks_like_a_name_is_none(tmp_path: Path) -> None:
+    row = {"sku": "A", "name": 'said "sku": "A"', "more": {"sku": 1}, "list": [{"sku": 1}, {"sku": 2}]}
+    (tmp_path / "feed.jsonl").write_text(json.dumps(row) + "\n")
+    assert lines(tmp_path / "feed.jsonl") == [(1, row)]
+
+
+def test_decimals_of_parquet_are_numbers_and_columns_of_one_name_an_error(tmp_path: Path) -> None:
+    prices = pa.array([Decimal("12.50"), Decimal("7.00")], pa.decimal128(10, 2))
+    pq.write_table(pa.table({"sku": pa.array([Decimal(2**70)] * 2, pa.decimal128(38, 0)), "price": prices}), tmp_path / "feed.parquet")
+    assert lines(tmp_path / "feed.parquet") == [(1, {"sku": 2**70, "price": 12.5}), (2, {"sku": 2**70, "price": 7})]
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["sku", "sku"]), tmp_path / "feed.parquet")
+    with pytest.raises(ConfigurationError, match="'sku' more than once"):
+        lines(tmp_path / "feed.parquet")
 
 
 def test_a_header_that_names_a_field_twice_is_an_error(tmp_path: Path) -> None:

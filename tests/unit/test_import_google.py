@@ -56,6 +56,15 @@ def test_rss_is_imported_without_a_mapping(shop: Shop) -> None:
     assert shop.info().currency == "EUR"
 
 
+def test_a_mapping_that_the_shop_was_given_goes_before_googles(shop: Shop) -> None:
+    home = shop.root.parent.parent
+    (home / "mapping.toml").write_text('currency = "CHF"\n[fields]\nproduct_id = "id"\ntitle = "title"\n')
+    (home / "feed.tsv").write_text(TSV)
+    apply(shop, Change(home / "feed.tsv", home / "mapping.toml"))
+    assert imported(shop, "feed.tsv", TSV.replace("49.95", "cheap")).accepted == 1
+    assert shop.info().currency == "CHF"
+
+
 def test_atom_and_tsv_too(shop: Shop) -> None:
     imported(shop, "feed.xml", ATOM)
     assert (staged(shop)[0]["price_cents"], shop.info().currency) == (4995, "USD")
