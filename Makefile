@@ -7,7 +7,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test compose-test lint bench bench-real tiers venv clean
+.PHONY: help up down status load test compose-test lint bench bench-real tiers screenshots venv locks clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -27,7 +27,7 @@ load: $(VENV)/aisle.stamp ## 60 s of shoppers against what runs, checked; where 
 test: $(VENV)/dev.stamp ## every test
 	$(RUN) pytest $(ARGS)
 
-compose-test: $(VENV)/dev.stamp ## docker compose up for real: restarted, cut, scaled, upgraded under load (Docker, 8 GB, many minutes)
+compose-test: $(VENV)/dev.stamp ## docker compose up for real, and the report's sizes: cut, scaled, upgraded under load (Docker, 12 GB, many minutes)
 	AISLE_COMPOSE_TEST=1 $(RUN) pytest -x -s tests/compose $(ARGS)
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import contracts
@@ -45,7 +45,25 @@ bench-real: $(VENV)/dev.stamp ## the same on Elasticsearch, Neo4j and the model 
 tiers: $(VENV)/dev.stamp ## tier economics: what searching tier by tier saves and loses, on both engines, nested and disjoint
 	$(RUN) tests.bench.tiers $(ARGS)
 
+screenshots: $(VENV)/dev.stamp ## docs/images anew: Locust's page, aisle top (Chromium, tmux)
+	AISLE_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) pytest tests/system/test_load_page.py tests/system/test_top.py -k "our_figures or shows_rate" $(ARGS)
+
 venv: $(VENV)/dev.stamp ## the environment with the tools of development
+
+# Pins stay where they still fit; ARGS=--upgrade or ARGS="--upgrade-package NAME" moves them. An image's pins are those of aisle.lock.
+UV ?= uv
+LOCK = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $(ARGS)
+IMAGE_LOCK = $(LOCK) --constraint requirements/aisle.lock
+extras = $(addprefix --extra ,$(1))
+
+locks: ## requirements/*.lock from pyproject.toml (needs uv; UV=/path/to/uv)
+	@command -v $(UV) > /dev/null || { echo "make locks needs uv (pip install uv in an environment of its own), or UV=/path/to/uv" >&2; exit 1; }
+	$(LOCK) $(call extras,planner searcher recommender ranker offline loadgen evaluation traces report) -o requirements/aisle.lock
+	$(IMAGE_LOCK) --all-extras -o requirements/dev.lock
+	for image in planner searcher recommender ranker; do $(IMAGE_LOCK) --extra $$image --extra traces -o requirements/$$image.lock || exit 1; done
+	$(IMAGE_LOCK) $(call extras,planner searcher recommender ranker offline) -o requirements/job.lock
+	$(IMAGE_LOCK) --extra loadgen -o requirements/loadgen.lock
+	$(IMAGE_LOCK) -o requirements/deploy.lock
 
 clean: ## remove the environment and caches (never .aisle, where shops are kept)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
