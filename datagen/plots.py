@@ -118,5 +118,7 @@ def _days(axes: Any, found: Report) -> None:
 
 def _oracles(axes: Any, found: Report) -> None:
     means = sorted((float(np.mean(v)), 1.96 * float(np.std(v)) / len(v) ** 0.5, name) for name, v in found.seen.ndcg.items())
-    axes.barh([name for _, _, name in means], [m for m, _, _ in means], xerr=[e for _, e, _ in means], color=INK, ecolor=ACCENT)
-    axes.set(title="Orders of the shown pages: nDCG of clicks", xlim=(min(m for m, _, _ in means) * 0.85, None))
+    axes.errorbar(
+        [m for m, _, _ in means], [name for _, _, name in means], xerr=[e for _, e, _ in means], fmt="o", color=INK, ecolor=ACCENT
+    )
+    axes.set(title="Orders of the shown pages: nDCG of clicks")
