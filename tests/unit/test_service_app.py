@@ -130,7 +130,7 @@ def test_more_requests_than_places_wait_in_order_and_the_rest_are_refused_before
         await gate.wait()
         return Reply(question.text)
 
-    async def run() -> list[int]:
+    async def run() -> list[httpx.Response]:
         async with running(service(held, max_in_flight=1, max_queue_ms=50)) as client:
             first = asyncio.create_task(client.post("/echo", json={"text": "first"}))
             while not started:
@@ -138,10 +138,34 @@ def test_more_requests_than_places_wait_in_order_and_the_rest_are_refused_before
             second = await client.post("/echo", json={"text": "second"})
             gate.set()
             third = await client.post("/echo", json={"text": "third"})
-            return [(await first).status_code, second.status_code, third.status_code]
+            return [await first, second, third]
 
-    assert asyncio.run(run()) == [200, 503, 200]
+    first, second, third = asyncio.run(run())
+    assert [answer.status_code for answer in (first, second, third)] == [200, 503, 200]
+    assert (second.headers["retry-after"], second.json()["type"]) == ("1", "urn:aisle:overloaded")
     assert started == ["first", "third"]
+
+
+def test_time_in_the_queue_counts_against_the_deadline() -> None:
+    left: list[float] = []
+    gate = asyncio.Event()
+
+    async def held(question: Question, call: Call) -> Reply:
+        left.append(call.deadline.remaining_ms())
+        await gate.wait()
+        return Reply("")
+
+    async def run() -> None:
+        async with running(service(held, max_in_flight=1, max_queue_ms=60_000)) as client:
+            asked = [asyncio.create_task(client.post("/echo", json={"text": "a"}, headers={"x-deadline-ms": "50000"})) for _ in range(2)]
+            while not left:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+            gate.set()
+            await asyncio.gather(*asked)
+
+    asyncio.run(run())
+    assert left[0] - left[1] >= 99
 
 
 def test_readiness_names_each_dependency() -> None:
