@@ -28,7 +28,7 @@ def create(settings: SearcherSettings, home: Path | None = None, open_tiers: Ope
 
     def load(folder: Path, manifest: Manifest) -> Part:
         part = folder / FOLDER
-        return open_part(part, open_part_tiers(part), skip_high=settings.skip_high)
+        return open_part(part, open_part_tiers(part), skip_high=settings.skip_high, ask_all=tiers.ask_all)
 
     served = Served(Versions(shop.generations), load, under="searcher/")
 

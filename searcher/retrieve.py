@@ -14,7 +14,7 @@ from searcher.facets import FacetFields, merge
 from searcher.index.port import TierIndex
 from searcher.plan import Level
 from searcher.suggest import Suggester
-from searcher.walk import Layout, Walk
+from searcher.walk import AskAll, Layout, Walk, in_turn
 from services.catalogue import CATEGORIES_SCHEMA, TIERS, Categories
 from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Total
 from services.errors import InvalidRequest
@@ -38,17 +38,18 @@ class Part(Struct, frozen=True):
     fields: FacetFields
     suggester: Suggester
     categories: Categories
+    ask_all: AskAll = in_turn
 
     def index(self, tier: str) -> TierIndex:
         return self.indexes[TIERS.index(tier)]
 
 
-def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool) -> Part:
+def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool, ask_all: AskAll = in_turn) -> Part:
     """The part in this folder with its opened tiers. Raises ConfigurationError for one that this code cannot serve."""
     info = part.read(folder)
     fields = FacetFields({name: number for number, name in enumerate(info.attributes)}, tuple(info.price_edges))
     categories = Categories(pq.read_table(folder.parent / "categories.parquet", schema=CATEGORIES_SCHEMA))
-    return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"), categories)
+    return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"), categories, ask_all)
 
 
 def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: Observer) -> RetrieveAnswer:
@@ -56,7 +57,7 @@ def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: 
     if not 1 <= request.wanted <= MAX_WANTED:
         raise InvalidRequest(f"wanted is {request.wanted}", field="wanted", accepted=f"1 to {MAX_WANTED}")
     levels, order = plan.levels(request), plan.order(request)
-    walk = Walk(served.indexes, served.layout, observer.search)
+    walk = Walk(served.indexes, served.layout, observer.search, served.ask_all)
     if order is None or request.sort == "relevance":
         found = walk.relevance(levels, request.wanted, order)
     else:

@@ -7,7 +7,7 @@ looser level, in the same order, after them. Nothing is given twice. A tier that
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,22 @@ from services.catalogue import TIERS
 from services.contracts import Candidates, TierCount, Total
 from services.errors import Unavailable
 
-R = TypeVar("R")
+R, V = TypeVar("R"), TypeVar("V")
 Watch = Callable[[str, Level], AbstractContextManager[None]]
 """Called around every search with the name of the tier and the level: for timing and counting."""
 
 HIGH, MEDIUM, LOW = range(3)
+
+
+class AskAll(Protocol):
+    """How questions are asked that do not need each other's answers: the answers, in the order of `values`."""
+
+    def __call__(self, question: Callable[[V], R], values: Sequence[V], /) -> list[R]: ...
+
+
+def in_turn(question: Callable[[V], R], values: Sequence[V]) -> list[R]:
+    """One after the other: best where a question keeps this process busy."""
+    return [question(value) for value in values]
 
 
 class Layout(Struct, frozen=True):
@@ -68,8 +79,8 @@ def _unwatched(tier: str, level: Level) -> AbstractContextManager[None]:
 class Walk:
     """One request's walk over the tiers, given in the order of TIERS; use it once."""
 
-    def __init__(self, indexes: Sequence[TierIndex], layout: Layout, watch: Watch = _unwatched) -> None:
-        self._indexes, self._layout, self._watch = indexes, layout, watch
+    def __init__(self, indexes: Sequence[TierIndex], layout: Layout, watch: Watch = _unwatched, ask_all: AskAll = in_turn) -> None:
+        self._indexes, self._layout, self._watch, self._ask_all = indexes, layout, watch, ask_all
         self.failed: dict[int, str] = {}
         """Tier -> reason, of those that failed on the way."""
         self._runs: list[_Run] = []
@@ -145,15 +156,17 @@ class Walk:
             return None
 
     def _over_all(self, question: Callable[[TierIndex], R], level: Level | None = None) -> tuple[list[tuple[int, R]], bool]:
-        """Ask the tiers that hold every product once, and whether all answered; high stands in for the medium that holds it."""
-        answers: list[tuple[int, R]] = []
-        for tier in self._layout.cover:
-            asked, answer = tier, self._ask(tier, question, level)
-            if answer is None and tier == MEDIUM and self._layout.nested:
-                asked, answer = HIGH, self._ask(HIGH, question, level)
-            if answer is not None:
-                answers.append((asked, answer))
+        """Ask the tiers that hold every product once, and whether all answered."""
+        found = self._ask_all(lambda tier: self._ask_or_high(tier, question, level), self._layout.cover)
+        answers = [answer for answer in found if answer is not None]
         return answers, [tier for tier, _ in answers] == list(self._layout.cover)
+
+    def _ask_or_high(self, tier: int, question: Callable[[TierIndex], R], level: Level | None) -> tuple[int, R] | None:
+        """Who answered, and what; high stands in for a failed medium that holds it."""
+        for asked in (MEDIUM, HIGH) if tier == MEDIUM and self._layout.nested else (tier,):
+            if (answer := self._ask(asked, question, level)) is not None:
+                return asked, answer
+        return None
 
     # ---- the answer ----
 

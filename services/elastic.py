@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from elastic_transport import TransportError, Urllib3HttpNode
+from elastic_transport import TransportError
 from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from services.breaker import Breaker
@@ -49,18 +49,6 @@ def shown(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-class CountingNode(Urllib3HttpNode):
-    """Counts calls and the bytes of answers (which Elasticsearch sends in chunks, so no header says them)."""
-
-    calls, received = 0, 0
-
-    def perform_request(self, *arguments: Any, **options: Any) -> Any:
-        answer = super().perform_request(*arguments, **options)
-        self.calls += 1
-        self.received += len(answer.body)
-        return answer
-
-
 class Cluster:
     """A cluster behind one URL; used from any thread. After repeated failures it is left alone for moments, so that callers do not wait."""
 
@@ -76,7 +64,6 @@ class Cluster:
                 max_retries=0,
                 connections_per_node=CONNECTIONS,
                 request_timeout=ADMIN_LIMIT_S,
-                node_class=CountingNode,
             )
         except ValueError as error:
             raise ElasticError(f"{self.url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
@@ -111,11 +98,6 @@ class Cluster:
                 f"{self.url}{path.partition('?')[0]} answered {answer.meta.status}: {_reason(answer.body)}", answer.meta.status
             )
         return answer.body
-
-    def counted(self) -> tuple[int, int]:
-        """Calls answered and bytes received so far; for measuring, not exact when threads call at once."""
-        nodes = [node for node in self._client.transport.node_pool.all() if isinstance(node, CountingNode)]
-        return sum(node.calls for node in nodes), sum(node.received for node in nodes)
 
     def close(self) -> None:
         self._closed = True
@@ -153,6 +135,8 @@ class Indexes:
     what: str
     identity: str
     """What tells this shop from another one of the same name that uses the same cluster."""
+    replicas: int = 0
+    """Copies of an index beside its primary shard, on other nodes of the cluster."""
 
     def name(self, generation: int) -> str:
         return f"{self.shop}-{self.what}-{generation}"
@@ -262,6 +246,8 @@ class Writer:
         cluster.call("POST", f"/{name}/_refresh")
         if (held := indexes.count(name)) != self._written:
             raise ElasticError(f"{cluster.url}: {name} holds {held} documents, {self._written} were written")
+        if indexes.replicas:  # of the finished segments: cheaper than to write all documents on every node, and equal to the last byte
+            cluster.call("PUT", f"/{name}/_settings", {"index": {"number_of_replicas": indexes.replicas}})
         meta = Meta(shop=indexes.identity, documents=held, analyzer_version=ANALYZER_VERSION)
         cluster.call("PUT", f"/{name}/_mapping", {"_meta": msgspec.structs.asdict(meta)})
         return held
@@ -284,10 +270,10 @@ ADDRESS = "^(https?://.+)?$"
 """What a setting that names a cluster looks like; empty: the embedded engine."""
 
 
-def indexes(url: str, setting: str, info: ShopInfo, what: str) -> Indexes:
+def indexes(url: str, setting: str, info: ShopInfo, what: str, replicas: int = 0) -> Indexes:
     """The indexes behind a URL setting. Raises ConfigurationError that names it when it is no URL."""
     try:
-        return Indexes(Cluster(url), info.name, what, info.identity)
+        return Indexes(Cluster(url), info.name, what, info.identity, replicas)
     except ElasticError as error:
         raise ConfigurationError(f"{setting}: {error}") from error
 

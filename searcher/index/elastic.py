@@ -4,13 +4,13 @@ What it costs (DESIGN.md section 8): no `_source`, no stored fields, so that no 
 answer has nothing but them and the scores.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from searcher.index.aggregations import BRAND_NAME, VALUE, aggregation, counted
 from searcher.index.port import Buckets, Counts, Hits, TierDocument, TierUnavailable, Values
 from searcher.query import (
     ATTRIBUTE,
@@ -35,9 +35,6 @@ from searcher.query import (
 from services.elastic import FLAT, PING_LIMIT_S, SEARCH_LIMIT_S, Cluster, ElasticError, Indexes
 from services.text import fold
 
-MAX_VALUES = 60_000
-"""Distinct values of one facet that are counted (Elasticsearch's own limit of buckets is 65,536)."""
-_BRAND_NAME, _VALUE = "brand_name", "value"
 _KEYWORD = {"type": "keyword", "doc_values": False}
 MAPPING: dict[str, dict[str, Any]] = {
     TEXT: {"type": "text", "analyzer": "whitespace", "index_options": "freqs"},
@@ -48,8 +45,8 @@ MAPPING: dict[str, dict[str, Any]] = {
     PRICE: {"type": "long"},
     CREATED: {"type": "long", **FLAT},
     POPULARITY: {"type": "double", **FLAT},
-    _BRAND_NAME: {"type": "keyword", **FLAT},
-    _VALUE: {"type": "flattened"},  # one field for any number of attribute names
+    BRAND_NAME: {"type": "keyword", **FLAT},
+    VALUE: {"type": "flattened"},  # one field for any number of attribute names
 }
 _SEARCH = "_search?filter_path=timed_out,_shards.failed,hits.total.value,hits.hits._score,hits.hits.sort,hits.hits.fields"
 _COUNT = "_search?filter_path=timed_out,_shards.failed,hits.total.value,aggregations"
@@ -82,11 +79,11 @@ class ElasticTier:
     def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
         body: dict[str, Any] = {"query": translated_once(query), "size": 0, "track_total_hits": True}
         if wanted:
-            body["aggs"] = {str(i): _aggregation(w) for i, w in enumerate(wanted)}
+            body["aggs"] = {str(i): aggregation(w) for i, w in enumerate(wanted)}
         answer = self._ask(_COUNT, body)
         found = answer.get("aggregations", {})
         return Counts(
-            int(answer["hits"]["total"]["value"]), [_counted(found.get(str(i), {}).get("buckets", [])) for i in range(len(wanted))]
+            int(answer["hits"]["total"]["value"]), [counted(found.get(str(i), {}).get("buckets", [])) for i in range(len(wanted))]
         )
 
     def ping(self) -> int:
@@ -157,19 +154,6 @@ def _bool(query: Bool) -> dict[str, Any]:
     return {"bool": parts}
 
 
-def _aggregation(wanted: Values | Buckets) -> dict[str, Any]:
-    if isinstance(wanted, Values):
-        field = _BRAND_NAME if wanted.field == BRAND else wanted.field.replace(f"{ATTRIBUTE}.", f"{_VALUE}.")
-        return {"terms": {"field": field, "size": MAX_VALUES}}
-    edges = wanted.edges
-    ranges = [{"from": low, "to": high, "key": str(i)} for i, (low, high) in enumerate(pairwise(edges))]
-    return {"range": {"field": wanted.field, "ranges": [*ranges, {"from": edges[-1], "key": str(len(edges) - 1)}]}}
-
-
-def _counted(buckets: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets if bucket["doc_count"]}
-
-
 # ---- writing -------------------------------------------------------------------------------------------------------------------
 
 
@@ -198,8 +182,8 @@ def fields(product: TierDocument) -> dict[str, Any]:
         POPULARITY: product.popularity,
         TIER: product.tier,
         ATTRIBUTE: [keyword(value.name, value.value) for value in product.attributes],
-        _VALUE: {f"a{value.number}": value.value for value in product.attributes},
+        VALUE: {f"a{value.number}": value.value for value in product.attributes},
     }
     if product.brand:
-        found |= {BRAND: fold(product.brand), _BRAND_NAME: product.brand}
+        found |= {BRAND: fold(product.brand), BRAND_NAME: product.brand}
     return found

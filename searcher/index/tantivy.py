@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import tantivy
 from tantivy import FieldType, Occur
 
+from searcher.index.aggregations import BRAND_NAME, MAX_VALUES, VALUE, aggregation, counted
 from searcher.index.port import Buckets, Counts, Hits, TierDocument, TierUnavailable, Values
 from searcher.query import (
     ATTRIBUTE,
@@ -36,10 +36,8 @@ from searcher.query import (
 )
 from services.text import fold
 
-MAX_VALUES = 60_000
-"""Distinct values of one facet that are counted (Tantivy's own limit for a request is 65,000)."""
 _ENGINE_ERRORS = (ValueError, OSError, RuntimeError)
-_PRODUCT_NO, _BRAND_NAME, _VALUE = "product_no", "brand_name", "value"
+_PRODUCT_NO = "product_no"
 _MARK = "="
 """Stands before every attribute value, or the engine would take those that look like dates for dates."""
 
@@ -56,8 +54,8 @@ def schema() -> tantivy.Schema:
     for name in (CREATED, _PRODUCT_NO):
         builder.add_integer_field(name, fast=True)
     builder.add_float_field(POPULARITY, fast=True)
-    builder.add_text_field(_BRAND_NAME, tokenizer_name="raw", index_option="basic", fast=True)
-    builder.add_json_field(_VALUE, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_text_field(BRAND_NAME, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_json_field(VALUE, tokenizer_name="raw", index_option="basic", fast=True)
     return builder.build()
 
 
@@ -94,7 +92,9 @@ class TantivyTier:
 
     def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
         searcher = self._open()
-        asked = {"total": {"value_count": {"field": _PRODUCT_NO}}} | {str(i): _aggregation(w) for i, w in enumerate(wanted)}
+        asked = {"total": {"value_count": {"field": _PRODUCT_NO}}} | {
+            str(i): aggregation(w, segment_size=MAX_VALUES) for i, w in enumerate(wanted)
+        }
         try:
             answer = searcher.aggregate(translated_once(query), asked)
         except _ENGINE_ERRORS as error:
@@ -184,17 +184,8 @@ def _boosted(query: tantivy.Query, boost: float) -> tantivy.Query:
     return query if boost == 1.0 else tantivy.Query.boost_query(query, boost)
 
 
-def _aggregation(wanted: Values | Buckets) -> dict[str, object]:
-    if isinstance(wanted, Values):
-        field = _BRAND_NAME if wanted.field == BRAND else wanted.field.replace(f"{ATTRIBUTE}.", f"{_VALUE}.")
-        return {"terms": {"field": field, "size": MAX_VALUES, "segment_size": MAX_VALUES}}
-    edges = wanted.edges
-    ranges = [{"from": low, "to": high, "key": str(i)} for i, (low, high) in enumerate(pairwise(edges))]
-    return {"range": {"field": wanted.field, "ranges": [*ranges, {"from": edges[-1], "key": str(len(edges) - 1)}]}}
-
-
 def _counted(wanted: Values | Buckets, buckets: Iterable[dict[str, Any]]) -> dict[str, int]:
-    counts = {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets if bucket["doc_count"]}
+    counts = counted(buckets)
     if isinstance(wanted, Buckets):
         return {key: n for key, n in counts.items() if key.isdecimal()}  # the engine adds a bucket below the first edge
     if wanted.field.startswith(ATTRIBUTE):
@@ -223,10 +214,10 @@ class TantivyWriter:
             document.add_integer(CATEGORY, category_id)
         if product.brand:
             document.add_text(BRAND, fold(product.brand))
-            document.add_text(_BRAND_NAME, product.brand)
+            document.add_text(BRAND_NAME, product.brand)
         for value in product.attributes:
             document.add_text(ATTRIBUTE, keyword(value.name, value.value))
-        document.add_json(_VALUE, {f"a{v.number}": _MARK + v.value for v in product.attributes})
+        document.add_json(VALUE, {f"a{v.number}": _MARK + v.value for v in product.attributes})
         self._writer.add_document(document)
 
     def flush(self) -> None:

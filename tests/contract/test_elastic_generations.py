@@ -85,6 +85,19 @@ def test_another_shop_of_the_same_name_is_neither_overwritten_nor_served_nor_rem
     other.cluster.close()
 
 
+def test_a_tier_has_the_replicas_of_its_setting_and_no_other_tier_has(elasticsearch_url: str) -> None:
+    environment = {f"AISLE_SEARCHER_{tier}_URL": elasticsearch_url for tier in ("HIGH", "MEDIUM")}
+    tiers = Tiers(load(SearcherSettings, "AISLE_SEARCHER_", {**environment, "AISLE_SEARCHER_HIGH_REPLICAS": "2"}), shop())
+    copies = []
+    for made in tiers.elastic.values():
+        made.write(1, FIELDS, names(3))
+        (about,) = made.cluster.call("GET", f"/{made.name(1)}/_settings").values()
+        copies.append((made.what, about["settings"]["index"]["number_of_replicas"]))
+    assert copies == [("high", "2"), ("medium", "0")]
+    assert tiers.elastic["high"].open(1, SETTING) == tiers.elastic["high"].name(1)
+    tiers.close()
+
+
 def test_old_generations_go_after_the_grace_time_and_not_before(made: Indexes) -> None:
     for generation in (1, 2, 3):
         made.write(generation, FIELDS, names(1))

@@ -1,5 +1,7 @@
 """The tier walk over tiers in memory: what holds for every catalogue and every request."""
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searcher import plan
-from searcher.index.port import Buckets, TierDocument, Values
-from searcher.query import BRAND, PRICE, Everything, Order
+from searcher.engines import AtOnce
+from searcher.index.port import Buckets, Counts, TierDocument, Values
+from searcher.query import BRAND, PRICE, Everything, Order, Query
 from searcher.walk import Found, Layout, Walk
 from services.catalogue import TIERS
 from services.contracts import Category, Filters, PriceRange, RetrieveRequest, Term, Total
 from services.errors import Unavailable
+from services.timing import Deadline, current_deadline
 from tests.searcher_tiers import FaultyTier, MemoryTier, document, tiers
 
 VOCABULARY = ("red", "blue", "shoe", "hat", "wool")
@@ -231,6 +235,34 @@ def test_high_stands_in_for_a_failed_medium_tier_in_sorts_and_facets() -> None:
     assert found.total == Total(4, "gte")
     counts, total = Walk(failing("medium"), Layout()).facets(level, [Values(BRAND)])
     assert ([c.total for c in counts], total) == ([2, 2], Total(4, "gte"))
+
+
+def test_tiers_on_servers_are_counted_at_once_and_within_the_deadline_of_the_request() -> None:
+    together, deadlines = threading.Barrier(2, timeout=10), []
+
+    class Waiting(MemoryTier):
+        def facets(self, query: Query, wanted: Sequence[Values | Buckets]) -> Counts:
+            together.wait()  # breaks when the other tier is asked only afterwards
+            deadlines.append(current_deadline())
+            return super().facets(query, wanted)
+
+    made, at_once, deadline = [Waiting(t.name, t._documents) for t in tiers(SHELF)], AtOnce(), Deadline(10_000)
+    before = threading.active_count()
+    walk = Walk(made, Layout(), ask_all=at_once)
+    _, total = deadline.run(walk.facets, plan.levels(RED_SHOE)[-1], [Values(BRAND)])
+    at_once.close()
+    assert total == Total(5, "eq")
+    assert deadlines == [deadline, deadline]
+    assert threading.active_count() == before
+
+
+def test_high_stands_in_when_tiers_are_asked_at_once_too() -> None:
+    at_once = AtOnce()
+    counts, total = Walk(failing("medium"), Layout(), ask_all=at_once).facets(plan.Level("strict", True, Everything()), [Values(BRAND)])
+    assert ([c.total for c in counts], total) == ([2, 2], Total(4, "gte"))
+    with pytest.raises(Unavailable, match="no tier answers"):
+        Walk(failing(*TIERS), Layout(), ask_all=at_once).facets(plan.levels(RED_SHOE)[0], [])
+    at_once.close()
 
 
 def test_when_no_tier_answers_the_answer_is_unavailable() -> None:
