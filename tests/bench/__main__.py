@@ -1,7 +1,8 @@
 """`make bench`: CPU milliseconds per search of the running path, of its bare floor, and of five bare hops, interleaved in one run.
 
 The system and the floor work on copies of a shop, so that the shop itself is neither written to nor slowed down. Exit code 1 when the
-system costs more above its floor than twice the hops, or when an answer was degraded or failed.
+system costs more above its floor than twice the hops, when an answer was degraded or failed, or when Elasticsearch counted other calls for the
+system than for its floor.
 """
 
 import argparse
@@ -26,15 +27,21 @@ from services.errors import ConfigurationError
 from services.shop import Shop, home
 from services.waterfall import parse
 from tests.bench import costs, real
+from tests.bench.calls import KINDS
 from tests.bench.client import Answers, ask_all
 from tests.bench.floor import Floor
 from tests.bench.hops import Hops
 from tests.bench.measure import Series, Verdict, cpu_seconds, per_search_ms, spread
+from tests.bench.real import Clusters, Traffic
 from tests.bench.workload import asks, copy_home
 from tests.system.stack import Stack
 
 CONCURRENCY = 8
 WARM_SEARCHES = 3_000
+WARM_CALLS = 3
+"""How often each kind of call is made for all searches before it is measured."""
+SAME = 0.02
+"""Share by which the calls of system and floor may differ."""
 SERVERS = ("planner", "recommender", "searcher", "ranker")
 
 
@@ -67,9 +74,8 @@ class Bench:
         self._stages = StageTable()
         self._wrong: list[str] = []
         self._engines: dict[str, int] = {}
-        self._clusters: dict[str, str] = {}
-        self._calls: dict[str, tuple[float, float]] = {}
-        self._opened: dict[str, int] = {}
+        self._clusters = Clusters(None)
+        self._traffic: dict[str, dict[str, Traffic]] = {"system": {}, "floor": {}}
 
     def run(self) -> int:
         for name in ("system", "floor"):
@@ -79,18 +85,20 @@ class Bench:
         )
         with Stack.start(self._folder / "system", self._shop.name, engines=self._options.engines, limit_s=1800) as stack:
             run = stack.state.read()
-            self._engines, self._clusters = real.pids(run), real.clusters(run)
+            self._engines, self._clusters = real.pids(run), Clusters(run)
             floor = Floor(self._folder / "floor", self._shop.name, run.engine_settings if run else None)
             try:
-                return self._compare(stack, floor)
+                series = self._compare(stack, floor)
+                return self._conclude(series, self._calls(floor))
             finally:
                 floor.close()
+                self._clusters.close()
 
-    def _compare(self, stack: Stack, floor: Floor) -> int:
+    def _compare(self, stack: Stack, floor: Floor) -> dict[str, Series]:
         url = f"{stack.url}/search"
         pids = {name: stack.service(name).process.pid for name in SERVERS} | self._engines  # type: ignore[union-attr]
         answered = ask_all(url, self._bodies, self._options.concurrency)  # warm, and tells how large answers are
-        sizes = floor.run(self._asks).sizes
+        sizes = floor.sizes(self._asks[:50])
         answer_bytes = answered.bytes // len(self._bodies)
         request_bytes = sum(map(len, self._bodies)) // len(self._bodies)
         sizes = msgspec.structs.replace(sizes, search=(request_bytes, answer_bytes))
@@ -101,8 +109,8 @@ class Bench:
             filler = [hops.body] * len(self._bodies)
             ask_all(f"{hops.url}/search", filler, self._options.concurrency)
             contenders: dict[str, Callable[[], dict[str, float]]] = {
-                "system": lambda: self._counted(lambda: self._served(url, self._bodies, pids)),
-                "floor": lambda: self._floor(floor),
+                "system": lambda: self._counted("system", lambda: self._served(url, self._bodies, pids)),
+                "floor": lambda: self._counted("floor", lambda: self._floor(floor)),
                 "hops": lambda: self._served(f"{hops.url}/search", filler, hops.pids),
             }
             self._warm(url, floor)
@@ -110,7 +118,7 @@ class Bench:
             self._look_at_stages(ask_all(url, self._bodies, 1))
         finally:
             hops.close()
-        return self._conclude(series)
+        return series
 
     def _warm(self, url: str, floor: Floor) -> None:
         """A JVM compiles what it does for some thousand searches, and the compiler's time would be counted as theirs."""
@@ -135,20 +143,32 @@ class Bench:
         self._look(answers)
         return per_search_ms(before, after, len(bodies))
 
-    def _counted(self, served: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """With the connections that were opened for it."""
-        before = real.opened(self._clusters)
-        found = served()
-        for name, count in real.opened(self._clusters).items():
-            self._opened[name] = self._opened.get(name, 0) + count - before[name] - 1  # the one that asked before
+    def _counted(self, name: str, contender: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """With what Elasticsearch itself counts meanwhile."""
+        before = self._clusters.traffic()
+        found = contender()
+        for cluster, traffic in real.between(before, self._clusters.traffic()).items():
+            self._traffic[name][cluster] = self._traffic[name].get(cluster, Traffic()) + traffic
         return found
 
     def _floor(self, floor: Floor) -> dict[str, float]:
         before = cpu_seconds(self._engines)
         done = floor.run(self._asks)
-        engines = per_search_ms(before, cpu_seconds(self._engines), done.searches)
-        self._calls = {name: (calls / done.searches, size / done.searches) for name, (calls, size) in done.calls.items()}
-        return {"one process": done.cpu_s * 1000 / done.searches, **engines}
+        engines = per_search_ms(before, cpu_seconds(self._engines), done.count)
+        return {"one process": done.cpu_s * 1000 / done.count, **engines}
+
+    def _calls(self, floor: Floor) -> dict[str, tuple[float, float]]:
+        """Of each kind of call: CPU milliseconds of who asks, and of the engine that answers (nothing else that it does is counted: what
+        leads up to a call asks other engines)."""
+        found = {}
+        for kind, (engine, _) in KINDS.items() if self._options.engines == "real" else ():
+            pid = {engine: self._engines[real.ENGINE + engine]}
+            for _ in range(WARM_CALLS + 1):
+                before = cpu_seconds(pid)
+                done = floor.run(self._asks, kind)
+                server_ms = per_search_ms(before, cpu_seconds(pid), done.count)[engine]
+            found[kind] = (done.cpu_s * 1000 / done.count, server_ms)
+        return found
 
     def _look_at_stages(self, answers: Answers) -> None:
         for header in answers.timings:
@@ -159,7 +179,7 @@ class Bench:
         self._wrong += [f"{count} answers without {reason}" for reason, count in answers.degraded.items()]
         self._wrong += [f"{count} x {reason}" for reason, count in answers.failures.items()]
 
-    def _conclude(self, series: dict[str, Series]) -> int:
+    def _conclude(self, series: dict[str, Series], calls: dict[str, tuple[float, float]]) -> int:
         table = Table(
             title="CPU ms a search, medians over the rounds", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
         )
@@ -171,29 +191,40 @@ class Bench:
             table.add_row(name, "all", f"{one.median:.2f}", spread(one.totals))
         self._console.print(table)
         self._console.print(self._stage_table())
-        for wrong in self._wrong:
-            self._say(f"INVALID: {wrong}")
         verdict = Verdict(*(series[name].median for name in ("system", "floor", "hops")))
-        self._say(str(verdict))
+        self._wrong += self._unlike()
         if self._options.engines == "real" and verdict.system < verdict.floor:
             self._wrong.append("the system cost less than its floor: the engines were not warm, or the machine was busy")
-            self._say(f"INVALID: {self._wrong[-1]}; docs/costs.md is not written")
-        elif self._options.engines == "real":
-            self._write_costs(series, verdict)
+        for wrong in self._wrong:
+            self._say(f"INVALID: {wrong}")
+        self._say(str(verdict))
+        if self._options.engines == "real":
+            self._write_costs(series, verdict, calls)
         return 0 if verdict.ok and not self._wrong else 1
 
-    def _write_costs(self, series: dict[str, Series], verdict: Verdict) -> None:
-        for name, (calls, size) in self._calls.items():
-            answers = size / calls if calls else 0
-            self._say(
-                f"Elasticsearch {name}: {calls:.2f} calls a search, {answers:,.0f} bytes an answer, {self._opened.get(name, 0)} connections opened"
-            )
+    def _unlike(self) -> list[str]:
+        system, floor = self._traffic["system"], self._traffic["floor"]
+        return [
+            f"cluster {name} answered {system[name].calls:,} calls of the system and {floor[name].calls:,} of its floor, for the same searches"
+            for name in system
+            if abs(system[name].calls - floor[name].calls) > SAME * floor[name].calls
+        ]
+
+    def _write_costs(self, series: dict[str, Series], verdict: Verdict, calls: dict[str, tuple[float, float]]) -> None:
+        searches = self._options.rounds * len(self._asks)
         products = Catalogue(Versions(self._shop.generations).folder(Versions(self._shop.generations).current() or 0))
         facts = [
-            f"{len(products):,} products; {self._options.rounds} rounds of {len(self._asks)} searches, {self._options.concurrency} at once",
+            f"{len(products):,} products; {self._options.rounds} rounds of the same {len(self._asks)} searches, {self._options.concurrency} at once: "
+            "what their users and pages need is in memory after the first round, in the system and in the floor",
             "keep-alive, no compression, no `_source`, no stored `_id`; the floor makes the same calls one after the other from one process",
         ]
-        costs.write(real.COSTS, costs.page(series, verdict, self._calls, self._opened, facts))
+        traffic = costs.traffic_table(self._traffic["system"], self._traffic["floor"], searches)
+        self._say("\n".join(traffic))
+        self._say("\n".join(costs.calls_table(calls)))
+        if self._wrong:
+            self._say("docs/costs.md is not written")
+            return
+        costs.write(real.COSTS, costs.page(series, verdict, facts, [*traffic, "", *costs.calls_table(calls)]))
         self._say(f"written: {real.COSTS.relative_to(PROJECT)}")
 
     def _stage_table(self) -> Table:

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.bench.calls import KINDS
 from tests.bench.measure import Series, Verdict
-
-ENGINE = "engine: "
-"""Stands before the names of processes that are engines."""
+from tests.bench.real import Traffic
 
 
-def page(
-    series: Mapping[str, Series],
-    verdict: Verdict,
-    calls: Mapping[str, tuple[float, float]],
-    connections: Mapping[str, int],
-    facts: Sequence[str],
-) -> str:
-    """calls: cluster -> (calls, bytes answered) per search; connections: cluster -> opened by the system during all of its rounds."""
+def page(series: Mapping[str, Series], verdict: Verdict, facts: Sequence[str], tables: Sequence[str]) -> str:
     lines = [
         "# What a search costs on real engines",
         "",
@@ -37,11 +29,31 @@ def page(
         "",
         f"Five bare hops: {series['hops'].median:.2f}. {verdict}.",
         "",
+        *tables,
+        "",
     ]
-    lines += ["| Elasticsearch cluster | calls a search | bytes an answer | connections opened in all rounds |", "|---|---|---|---|"]
-    for name, (count, size) in calls.items():
-        lines.append(f"| {name} | {count:.2f} | {size / count if count else 0:,.0f} | {connections.get(name, 0)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
+
+
+def traffic_table(system: Mapping[str, Traffic], floor: Mapping[str, Traffic], searches: int) -> list[str]:
+    """What Elasticsearch counted of so many searches of each."""
+    return [
+        "| Elasticsearch cluster | calls a search, system | calls a search, floor | bytes an answer | connections opened by the system |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {of.calls / searches:.2f} | {floor[name].calls / searches:.2f} | {of.bytes / max(of.calls, 1):,.0f} | {of.opened} |"
+            for name, of in system.items()
+        ),
+    ]
+
+
+def calls_table(calls: Mapping[str, tuple[float, float]]) -> list[str]:
+    """`calls`: kind (tests/bench/calls.py) -> CPU milliseconds of client and server."""
+    return [
+        "| one call | CPU ms of who asks | CPU ms of the engine |",
+        "|---|---|---|",
+        *(f"| {KINDS[kind][1]} | {client:.2f} | {server:.2f} |" for kind, (client, server) in calls.items()),
+    ]
 
 
 def machine() -> str:

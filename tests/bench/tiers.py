@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from tests.bench.ranked import Ranker
 RELEVANT = 2
 """Grade from which a product is one that was looked for."""
 PAGE = 10
+WARM_SEARCHES = 3_000
 DEFINITIONS = ("everything", "nested", "disjoint")
 
 
@@ -144,13 +145,11 @@ class Economics:
         if engine == "embedded":
             yield Setup(definition, engine, [self._tantivy(definition, name, of) for name, of in parts.items()], {})
             return
-        servers = {name: elasticsearch.start(self._folder / "elasticsearch" / definition / name, cluster_name=name) for name in TIERS}
-        try:
-            tiers = [self._elastic(servers[name].url, name, of) for name, of in parts.items()]
+        with ExitStack() as stack:
+            folder = self._folder / "elasticsearch" / definition
+            servers = {name: stack.enter_context(elasticsearch.start(folder / name, cluster_name=name)) for name in TIERS}
+            tiers = [self._elastic(servers[name].url, name, of, stack) for name, of in parts.items()]
             yield Setup(definition, engine, tiers, {name: server.pid for name, server in servers.items()})
-        finally:
-            for server in servers.values():
-                server.stop()
 
     @staticmethod
     def _of(document: TierDocument, definition: str) -> list[str]:
@@ -164,8 +163,9 @@ class Economics:
         writer.finish()
         return TantivyTier(name, folder)
 
-    def _elastic(self, url: str, name: str, documents: Sequence[TierDocument]) -> TierIndex:
+    def _elastic(self, url: str, name: str, documents: Sequence[TierDocument], stack: ExitStack) -> TierIndex:
         made = indexes(url, f"the {name} tier", ShopInfo(name="tiers"), name)
+        stack.callback(made.cluster.close)
         writer = ElasticWriter(made, 1)
         for document in documents:
             writer.add(document)
@@ -183,8 +183,8 @@ class Economics:
     def _look(self, setup: Setup) -> Seen:
         seen = Seen()
         clock = Clock(seen, setup.pids)
-        for text, _ in self._queries[:50]:
-            self._retrieve(setup, text, Clock(Seen(), {}))  # warm
+        for number in range(WARM_SEARCHES if setup.pids else 50):  # a JVM compiles for some thousand searches, at the cost of some of them
+            self._retrieve(setup, self._queries[number % len(self._queries)][0], Clock(Seen(), {}))
         before = clock.cluster_s()
         answers = [(intent, self._retrieve(setup, text, clock)) for text, intent in self._queries]
         for name, seconds in clock.cluster_s().items():

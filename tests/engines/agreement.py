@@ -18,7 +18,7 @@ from services.catalogue import TIERS
 from services.contracts import CANDIDATES, RetrieveRequest
 from services.settings import load as load_settings
 from services.shop import Shop
-from tests.bench.floor import Unwatched
+from tests.bench.engines import Unwatched
 from tests.bench.ranked import Ranker
 
 PAGE = 10
