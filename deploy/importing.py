@@ -75,7 +75,7 @@ def _catalogue(
     have = setup.look(target)
     if not have.release:
         steps.append(setup.train(target) if have.logs else setup.baseline(target))
-    run(steps)
+    run(target, steps)
 
 
 def _logs(target: Shop, logs: Sequence[Path]) -> None:
@@ -87,10 +87,11 @@ def _logs(target: Shop, logs: Sequence[Path]) -> None:
             "or import catalogue and all logs into a new shop"
         )
     run(
+        target,
         [
             setup.module("logs", "logs: queries and events", "datagen", "logs", str(target.root), *files),
             setup.module("history", "history into the event log", "planner.ingest", str(target.root), str(target.root / "imported")),
             setup.build(target),
             setup.train(target),
-        ]
+        ],
     )

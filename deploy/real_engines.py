@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from deploy import setup
 from deploy.console import Terminal
 from deploy.local import elasticsearch, model_server, neo4j
 from deploy.local.server import Server
 from deploy.local.toolchain import Toolchain
-from deploy.processes import identify
+from deploy.processes import identify, is_alive
 from deploy.state import RunState, ServiceState, StateFile
 from services.artifacts import Versions
 from services.shop import Shop
@@ -72,13 +73,11 @@ def running(shop: Shop, folder: Path, environment: Mapping[str, str], terminal: 
 
     To be entered in the main thread. Raises ConfigurationError in one line: no Java, no Maven for the first download, ...
     """
-    toolchain = Toolchain(environment)
-    missing = {name: start for name, start in _starts(shop).items() if not all(environment.get(s) for s in SETTINGS[name])}
-    if any(name != "model-server" for name in missing):
-        _ = toolchain.java
+    toolchain = require_toolchain(environment)
+    missing = {name: start for name, start in _starts(shop).items() if name in _missing(environment)}
     _remove(folder)
-    for install in (elasticsearch.install, neo4j.install):
-        install(toolchain, terminal.say)
+    for product in _products(environment):
+        product.install(toolchain, terminal.say)
     began, pool = time.monotonic(), ThreadPoolExecutor(len(missing) or 1, "engine")  # its threads live as long as what they started
     try:
         terminal.head(f"starting {', '.join(missing) or 'no engine: all are given by settings'}")
@@ -94,6 +93,16 @@ def running(shop: Shop, folder: Path, environment: Mapping[str, str], terminal: 
         _remove(folder)
 
 
+def require_toolchain(environment: Mapping[str, str]) -> Toolchain:
+    """What the engines that are to be started need of this machine. Raises ConfigurationError: no Java, no Maven for a first download."""
+    toolchain, products = Toolchain(environment), _products(environment)
+    if products:
+        _ = toolchain.java
+    if any(not (toolchain.cache / product.NAME).is_dir() for product in products):
+        _ = toolchain.maven
+    return toolchain
+
+
 def fill(shop: Shop, environment: Mapping[str, str], logs: Path, terminal: Terminal, note: setup.Note) -> None:
     """Copy the current generation into the engines that the environment names. Raises ConfigurationError."""
     generation = Versions(shop.generations).current()
@@ -104,14 +113,25 @@ def fill(shop: Shop, environment: Mapping[str, str], logs: Path, terminal: Termi
     setup.run_steps(steps, environment, logs, terminal, note)
 
 
-def of_running(state: StateFile) -> dict[str, str]:
-    """Settings of the engines that run now: what builds a generation now has to fill them too. {} when none do."""
+def of_running(state: StateFile, shop: Shop) -> dict[str, str]:
+    """Settings of the engines that this shop runs on now: what builds a generation now has to fill them too. {} when it runs on none."""
     run = state.read()
-    return dict(run.engine_settings) if run else {}
+    return dict(run.engine_settings) if run and run.shop == shop.name and is_alive(run.supervisor) else {}
 
 
 def note(run: RunState, engines: Engines) -> None:
     run.engines, run.engine_settings = engines.states(), dict(engines.settings)
+
+
+def _missing(environment: Mapping[str, str]) -> set[str]:
+    """Engines that no setting names."""
+    return {name for name, settings in SETTINGS.items() if not all(environment.get(s) for s in settings)}
+
+
+def _products(environment: Mapping[str, str]) -> list[ModuleType]:
+    """Those of deploy.local that have to be downloaded and need Java."""
+    missing = _missing(environment)
+    return [module for start, module in (("elasticsearch", elasticsearch), ("neo4j", neo4j)) if any(n.startswith(start) for n in missing)]
 
 
 def _starts(shop: Shop) -> dict[str, Start]:

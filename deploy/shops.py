@@ -18,7 +18,7 @@ from deploy.running import run_through, running_planner
 from deploy.state import StateFile
 from services.artifacts import Manifest, Versions
 from services.errors import ConfigurationError
-from services.shop import home, open_shop, operator_token
+from services.shop import Shop, home, open_shop, operator_token
 
 shop_option = click.option("--shop", default=setup.DEMO, envvar="AISLE_SHOP", show_default=True, help="Which shop.")
 
@@ -26,10 +26,10 @@ LOOKS = ("report", "sample", "honesty")
 """Commands of datagen that look at a world."""
 
 
-def run(steps: Sequence[setup.Step]) -> None:
-    """With the engines of the running shop, when it runs on servers."""
+def run(shop: Shop, steps: Sequence[setup.Step]) -> None:
+    """With the engines of the shop, when it runs on servers."""
     check_disk(home())
-    environment = layout.child_environment(home(), os.environ) | real_engines.of_running(StateFile(home()))
+    environment = layout.child_environment(home(), os.environ) | real_engines.of_running(StateFile(home()), shop)
     setup.run_steps(steps, environment, StateFile(home()).logs, Terminal())
 
 
@@ -57,7 +57,7 @@ def data(shop: str, more: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"shop {shop!r} has its world already; remove {target.root} to make another, or choose another --shop name"
         )
-    run([setup.world(target, more)])
+    run(target, [setup.world(target, more)])
     Terminal().say(f"made; `aisle up --shop {shop}` builds, trains and serves it")
 
 
@@ -71,7 +71,7 @@ def build(shop: str) -> None:
       aisle build --shop electronics
     """
     target = require_shop(shop, home())
-    run([setup.build(target)])
+    run(target, [setup.build(target)])
     Terminal().say(f"generation {Versions(target.generations).current()} is current")
 
 
@@ -85,7 +85,7 @@ def train(shop: str) -> None:
       aisle train && aisle models
     """
     target = require_shop(shop, home())
-    run([setup.train(target)])
+    run(target, [setup.train(target)])
     Terminal().say(f"release {Versions(target.releases).current()} is current")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from services.errors import ConfigurationError
 
 JAVA = 17
+JVMS = Path("/usr/lib/jvm")
+"""Where Linux distributions put them."""
 _VERSION = re.compile(r'version "(\d+)')
 _JAVA_ADVICE = "install it (Debian and Ubuntu: `apt-get install openjdk-17-jre-headless`) or set JAVA_HOME to it"
 _MAVEN_ADVICE = "install it (Debian and Ubuntu: `apt-get install maven`)"
@@ -64,7 +66,7 @@ class Toolchain:
         on_path = shutil.which("java", path=self.environment.get("PATH"))
         if on_path:
             yield Path(on_path).resolve()
-        yield from sorted(Path("/usr/lib/jvm").glob(f"*{JAVA}*/bin/java"))
+        yield from sorted(JVMS.glob(f"*{JAVA}*/bin/java"))
 
 
 def java_version(java: Path) -> int | None:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from deploy.cli import main
 from deploy.layout import PROJECT
+from deploy.local import toolchain
 from services.artifacts import Versions
 from services.shop import Shop, ShopInfo
 
@@ -43,8 +45,6 @@ def test_the_commands_are_these() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    from click.testing import CliRunner
-
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
@@ -89,6 +89,16 @@ def test_a_taken_port_is_said_before_anything_is_started(home: Path) -> None:
     assert result.returncode == 1
     assert f"port {port} (searcher) on 127.0.0.1 is taken by pid {os.getpid()}" in result.stderr
     assert "AISLE_SEARCHER_PORT" in result.stderr
+
+
+def test_engines_without_java_are_refused_in_one_line_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "JVMS", tmp_path)
+    environment = {"PATH": str(tmp_path), "JAVA_HOME": "", "AISLE_HOME": str(tmp_path / "home")}
+    result = CliRunner().invoke(main, ["up", "--engines", "real", "--port", "0", "--no-locust"], env=environment)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Java 17 is needed to run Elasticsearch and Neo4j and was not found: install it")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "home" / "shops").exists()
 
 
 def test_models_lists_releases_and_rollback_moves_the_pointer(home: Path) -> None:

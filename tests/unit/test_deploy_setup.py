@@ -2,16 +2,19 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from deploy import layout, setup
+from deploy import layout, setup, shops
 from deploy.preflight import check_disk, check_port, check_workers, existing_shops, require_shop
-from deploy.processes import describe_exit
+from deploy.processes import describe_exit, identify
 from deploy.running import check_versions
-from deploy.setup import Have
+from deploy.setup import Have, Step
 from deploy.shops import metric, previous
+from deploy.state import Identity, RunState, StateFile
 from deploy.status import Usage, duration, total, versions
 from services.artifacts import Versions
 from services.errors import ConfigurationError
@@ -171,6 +174,24 @@ def test_a_pointer_to_nothing_is_said(tmp_path: Path) -> None:
     (shop.releases / "1" / "manifest.json").unlink()
     with pytest.raises(ConfigurationError, match="names version 1, which is not there"):
         check_versions(shop)
+
+
+def test_what_is_built_while_a_shop_runs_on_engines_is_built_for_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AISLE_HOME", str(tmp_path))
+    me = identify(os.getpid())
+    assert me
+    run = RunState(supervisor=me, shop="demo", phase="running", since_ms=1, engine_settings={"AISLE_SEARCHER_HIGH_URL": "http://high:9200"})
+    StateFile(tmp_path).write(run)
+
+    def told(shop: str) -> str:
+        tell = "import os; print(os.environ.get('AISLE_SEARCHER_HIGH_URL'))"
+        shops.run(Shop(tmp_path / "shops" / shop), [Step("tell", "tell", [sys.executable, "-c", tell])])
+        return (StateFile(tmp_path).logs / "setup-tell.log").read_text().strip()
+
+    assert told("demo") == "http://high:9200"
+    assert told("other") == "None"
+    StateFile(tmp_path).write(msgspec.structs.replace(run, supervisor=Identity(me.pid, 1.0)))  # it ran once, and left its state behind
+    assert told("demo") == "None"
 
 
 # ---- small decisions ----

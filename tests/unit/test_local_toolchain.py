@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import toolchain
 from deploy.local.toolchain import Toolchain, java_version
 from services.errors import ConfigurationError
 
@@ -43,7 +44,7 @@ def test_a_java_of_another_version_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_missing_java_is_one_line_that_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(()))  # this machine's own Java
+    monkeypatch.setattr(toolchain, "JVMS", tmp_path / "none")  # this machine's own Java
     new = java(tmp_path / "new", "21.0.1")
     with pytest.raises(ConfigurationError) as told:
         _ = Toolchain({"JAVA_HOME": str(tmp_path / "new"), "PATH": str(tmp_path)}).java
