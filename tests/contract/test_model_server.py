@@ -19,7 +19,7 @@ from deploy.local import model_server
 from deploy.local.model_server import Running
 from deploy.local.model_versions import ModelVersions
 from offline.graphs import onnx_graphs
-from services.artifacts import Manifest, Versions
+from services.artifacts import Manifest, Served, Versions
 from services.contracts import Category, Strategy
 from services.errors import ConfigurationError, DeadlineExceeded, Overloaded, Unavailable, VersionGone
 from services.features import FEATURE_SCHEMA, FEATURES
@@ -115,6 +115,36 @@ def test_new_releases_are_swapped_in_without_a_failed_call(versions: Versions) -
             caller.join()
         assert failed == []
         assert np.abs(other.preference(EVENTS, QUERY).vector - model.preference(EVENTS, QUERY).vector).max() > 1e-3
+
+
+def test_a_service_takes_a_release_over_when_the_server_has_it_and_fails_no_call(versions: Versions) -> None:
+    """Published and pointed to at once; the server looks later, the service all the time: what it serves is the order of these."""
+    publish(versions)
+    versions.activate(1)
+    with serving(versions, poll_s=0.3) as (_, connection):
+        until(lambda: is_served(connection, 1))
+        served = Served(versions, connection.load)
+        served.refresh()
+        seen: list[tuple[int, bool]] = []
+        publish(versions, seed=1)
+        versions.activate(2)
+        give_up = time.monotonic() + 10
+        refused = 0
+        while served.current != 2:
+            assert time.monotonic() < give_up
+            try:
+                served.refresh()
+            except ConfigurationError as error:  # a background job of a service logs it and tries again
+                assert "release 2 is not served by the model server" in str(error)
+                refused += 1
+            current, model = served.get()
+            model.preference(EVENTS, QUERY)
+            seen.append((current, is_served(connection, 2)))
+        assert refused > 0
+        assert seen[0] == (1, False)
+        assert seen[-1] == (2, True)
+        assert all(available for current, available in seen if current == 2)
+        served.get(1)[1].preference(EVENTS, QUERY)  # the one before is served on, for who began with it
 
 
 def test_two_versions_are_kept(versions: Versions) -> None:
