@@ -46,6 +46,7 @@ def compare(ours: Result, other: Result, *, resamples: int = RESAMPLES, seed: in
     common = [query for query in ours.queries if query in other.queries]
     if not common:
         raise ConfigurationError("the two results have no query in common")
+    _check_same_judgments(ours, other, common)
     names = [name for name in ours.means if name in other.means]
     return Comparison(
         ours=ours.name,
@@ -56,6 +57,18 @@ def compare(ours: Result, other: Result, *, resamples: int = RESAMPLES, seed: in
         only_ours=[query for query in ours.queries if query not in other.queries],
         only_other=[query for query in other.queries if query not in ours.queries],
     )
+
+
+def _check_same_judgments(ours: Result, other: Result, queries: Sequence[str]) -> None:
+    """Raises ConfigurationError when a product that both show has another grade in one of them: then the list has changed in between."""
+    for query in queries:
+        graded = [
+            {s.product_id: grade for s, grade in zip(r.shown, r.grades, strict=True)} for r in (ours.queries[query], other.queries[query])
+        ]
+        if changed := [id_ for id_ in graded[0].keys() & graded[1].keys() if graded[0][id_] != graded[1][id_]]:
+            raise ConfigurationError(
+                f"the results are not of the same judgments: {min(changed)!r} for {query!r} has another grade in one of them; measure again"
+            )
 
 
 def interval(differences: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:

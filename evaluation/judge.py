@@ -51,6 +51,8 @@ def _notes(judgments: Judgments, answers: Mapping[str, Answered]) -> list[str]:
         notes.append(f"{len(judgments.skipped)} judgments could not be used: {'; '.join(judgments.skipped[:3])}")
     if judgments.repeated:
         notes.append(f"{judgments.repeated} ratings repeat a pair: their mean counts")
+    if not any(id_ in judgments.grades[query] for query, answer in answers.items() for id_ in answer.product_ids):
+        notes.append("no judged product was found for any query: are the list's ids those of the catalogue?")
     if degraded := [query for query, answer in answers.items() if answer.degraded]:
         notes.append(f"{len(degraded)} answers were degraded ({', '.join(degraded[:3])}): measure again when the system is whole")
     return notes

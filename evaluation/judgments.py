@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -166,16 +167,16 @@ def _json(text: str, source: str) -> Iterator[tuple[int, str, str, str]]:
     entries = (
         data if isinstance(data, list) else next((data[k] for k in ("queries", "query_doc_pairs") if isinstance(data.get(k), list)), [])
     )
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict):
-            continue
+    for number, entry in enumerate(_objects(entries), 1):
         query = str(entry.get("query_text") or entry.get("query") or "")
         ratings = entry.get("ratings")
         pairs = list(ratings.items()) if isinstance(ratings, dict) else []
-        for rated in ratings if isinstance(ratings, list) else []:
-            pairs.append((rated.get("doc_id"), rated.get("rating")))
-        for judged in entry.get("judgements") or entry.get("judgments") or ():
-            pairs.append((entry.get("doc_id"), judged.get("rating")))
+        pairs += [(rated.get("doc_id"), rated.get("rating")) for rated in _objects(ratings)]
+        pairs += [(entry.get("doc_id"), rated.get("rating")) for rated in _objects(entry.get("judgements") or entry.get("judgments"))]
         if "rating" in entry:
             pairs.append((entry.get("doc_id"), entry["rating"]))
         yield from ((number, query, str(doc if doc is not None else ""), str(rating)) for doc, rating in pairs)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -17,10 +17,10 @@ from services.forward import ForwardIndex
 from services.forward import load as load_forward
 from services.matches import matched, missing
 from services.shop import Shop
-from services.text import query_terms
 
 PAGE = 100
 SHOWN = 10
+REST = "rest"
 MAX_PARTS = 8
 """Features named per product: those with the largest shares, or differences of shares."""
 
@@ -65,7 +65,7 @@ def explain_lines(
         return
     yield from _item(found.items[place])
     if place >= SHOWN:
-        yield from _against(found.items[place], found.items[SHOWN - 1])
+        yield from against(found.items[place], found.items[SHOWN - 1])
 
 
 def _head(found: Ranking) -> Iterator[str]:
@@ -92,18 +92,29 @@ def _item(item: Mapping[str, Any]) -> Iterator[str]:
     yield f"   score {item['score']:.4f}, tier {item['tier']}, {kind}"
     for part, terms in why.get("matched", {}).items():
         yield f"   {part}: {' '.join(terms)}"
-    shares = {name: value for name, value in why.get("shares", {}).items() if name != "rest"}
-    for name in sorted(shares, key=lambda n: -abs(shares[n]))[:MAX_PARTS]:
-        yield f"   {shares[name]:+.4f}  {name} = {why['features'][name]:.4g}"
+    shares = why.get("shares", {})
+    features = sorted((name for name in shares if name != REST), key=lambda n: -abs(shares[n]))
+    for name in features[:MAX_PARTS]:
+        if shares[name]:
+            yield f"   {shares[name]:+.4f}  {name} = {why['features'][name]:.4g}"
+    others = sum(shares[name] for name in features[MAX_PARTS:])
+    if shares:
+        yield f"   {others:+.4f}  {len(features[MAX_PARTS:])} other features"
+        yield f"   {shares.get(REST, 0.0):+.4f}  what the average candidate has, and features together"
     for name, value in why.get("preferences", {}).items():
         yield f"   preference for {name}: {value:+.4f}"
 
 
-def _against(item: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
-    """By which features a product misses the first page: its shares minus those of the last one on it."""
+def against(item: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
+    """Why a product misses the first page: by its shares minus those of the last one on it, unless that one has every term, and it has not."""
+    where = f"not on the first page: ranked {item['position']}."
+    if last["strict"] and not item["strict"]:
+        yield f"{where}; not every term occurs in it, and products in which every term does stand before it"
+        return
+    behind = last["score"] - item["score"]
+    yield f"{where}, {behind:.4f} behind the {SHOWN}. ({last['product_id']})"
     ours, theirs = (i.get("explanation", {}).get("shares", {}) for i in (item, last))
     lacks = {name: ours.get(name, 0.0) - theirs.get(name, 0.0) for name in {*ours, *theirs}}
-    yield f"not on the first page: ranked {item['position']}., {last['score'] - item['score']:.4f} behind the {SHOWN}. ({last['product_id']})"
     for name in sorted(lacks, key=lacks.__getitem__)[:MAX_PARTS]:
         if lacks[name] < 0:
             yield f"   {lacks[name]:+.4f}  {name}"
@@ -114,11 +125,7 @@ def _absent(shop: Shop, found: Ranking, product: str) -> Iterator[str]:
     row, title = _product(shop.generations / str(generation), product)
     index = load_forward(shop.generations / str(generation) / "ranker")
     query = found.answer["query"]
-    synonyms = _synonyms(shop.generations / str(generation))
-    terms = [
-        Term(t.text, ([list(t.parts)] if t.parts else []) + synonyms.get(t.text, []))
-        for t in query_terms(query.get("corrected") or query["text"], shop.info().language)
-    ]
+    terms = [Term(text, query["synonyms"].get(text, [])) for text in query["terms"]]
     yield f"{product} {title!r} is not among the {len(found.items)} candidates"
     for part, names in matched(index, terms, [row])[0].items():
         yield f"   {part}: {' '.join(names)}"
@@ -127,6 +134,8 @@ def _absent(shop: Shop, found: Ranking, product: str) -> Iterator[str]:
 
 def reason(index: ForwardIndex, terms: Sequence[Term], row: int, found: Ranking) -> str:
     """Why a product of the generation is no candidate, in a sentence."""
+    if not terms:
+        return f"the query has no terms, so the most popular products are shown: {len(found.items)} are more popular"
     lost = missing(index, terms, row)
     if len(lost) == len(terms):
         return f"not matched: none of the terms occurs in it ({' '.join(lost)})"
@@ -142,10 +151,6 @@ def reason(index: ForwardIndex, terms: Sequence[Term], row: int, found: Ranking)
     if not any(t["searched"] for t in own):
         return f"tier not reached: it is in tier {tier}, and the tiers before it gave all {len(found.items)} candidates"
     return f"every term occurs, but others of tier {tier} match better by BM25: the tier gave its best {sum(t['strict'] for t in own)}"
-
-
-def _synonyms(folder: Path) -> dict[str, list[list[str]]]:
-    return msgspec.json.decode((folder / "recommender" / "synonyms.json").read_bytes(), type=dict[str, list[list[str]]])
 
 
 def _product(folder: Path, product_id: str) -> tuple[int, str]:

@@ -42,8 +42,9 @@ def items(page: Page, summaries: Mapping[int, Summary]) -> list[Item]:
     return found
 
 
-def searched(state: State) -> SearchedQuery:
-    return SearchedQuery(state.text, [t.text for t in state.terms], state.categories, state.corrected, state.cut)
+def searched(state: State, *, explain: bool) -> SearchedQuery:
+    synonyms = {term.text: term.synonyms for term in state.terms if term.synonyms} if explain else None
+    return SearchedQuery(state.text, [t.text for t in state.terms], state.categories, state.corrected, state.cut, synonyms)
 
 
 def page_record(page: Page, summaries: Mapping[int, Summary], now_ms: int, experiments: dict[str, str], degraded: list[str]) -> PageRecord:

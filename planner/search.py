@@ -220,7 +220,7 @@ class Search:
         self._pages.offer(page_record(page, summaries, _now_ms(), experiments, degraded))
         return SearchAnswer(
             query_id=state.query_id,
-            query=searched(state),
+            query=searched(state, explain=turn.request.explain),
             total=state.total,
             tiers=state.tiers,
             items=items(page, summaries),

@@ -50,7 +50,7 @@ def preferences(index: ForwardIndex, vocabulary: Sequence[str], scores: Floats, 
 
 
 def explain(score: Scorer, features: Floats, page_rows: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Per item of the page: `features` and `shares` by name; shares that are nothing are left out."""
+    """Per item of the page: `features` and `shares` by name, and the rest."""
     page = np.ascontiguousarray(features[page_rows])
     if not len(page):
         return []
@@ -59,7 +59,7 @@ def explain(score: Scorer, features: Floats, page_rows: npt.NDArray[np.intp]) ->
     return [
         {
             "features": {name: round(value, DIGITS) for name, value in zip(FEATURES, row, strict=True)},
-            "shares": {name: round(value, DIGITS) for name, value in zip(names, part, strict=True) if abs(value) >= 10**-DIGITS},
+            "shares": {name: round(value, DIGITS) for name, value in zip(names, part, strict=True)},
         }
         for row, part in zip(page.tolist(), parts.tolist(), strict=True)
     ]

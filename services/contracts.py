@@ -266,6 +266,7 @@ class SearchedQuery(Struct, frozen=True, omit_defaults=True):
     categories: list[Category]
     corrected: str | None = None
     cut: bool = False  # longer than 256 characters or 32 terms
+    synonyms: dict[str, list[list[str]]] | None = None  # with explain only: what may stand in for a term, all words of one of them
 
 
 class Item(Struct, frozen=True, omit_defaults=True):

@@ -178,10 +178,16 @@ def test_an_explanation_tells_terms_features_shares_and_versions(shop: Running) 
     first = answer["items"][0]
     why = first["explanation"]
     assert why["matched"]["title"] == ["red", "desk", "lamp"]
-    assert set(why["shares"]) - {"rest"} <= set(why["features"])
+    assert set(why["shares"]) - {"rest"} == set(why["features"])
+    assert sum(why["shares"].values()) == pytest.approx(first["score"], abs=1e-3)
     assert (why["release"], why["generation"], why["strategy"]) == (answer["release"], answer["generation"], "bm25")
     assert (first["tier"], first["strict"]) == ("medium", True)
     assert why["preferences"] == {}
+
+
+def test_an_explanation_tells_what_stands_in_for_a_term(shop: Running) -> None:
+    assert shop.search("mousepad", explain=True)["query"]["synonyms"] == {"mousepad": [["mous", "pad"]]}
+    assert "synonyms" not in shop.search("mousepad")["query"]
 
 
 def test_explanations_need_the_token(shop: Running) -> None:

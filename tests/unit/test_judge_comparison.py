@@ -60,6 +60,21 @@ def test_a_system_compared_with_itself_differs_by_nothing() -> None:
     assert all((d.difference, d.low, d.high, d.ties) == (0, 0, 0, 30) for d in compare(one, one).differences)
 
 
+def test_results_of_a_list_that_changed_in_between_are_not_compared() -> None:
+    before = judged("before", set())
+    grades = {q: {"good": 3, "bad": 1 if q == "query 7" else 0} for q in QUERIES}
+    answers = {q: Answered(product_ids=["good", "bad"], shown=[Shown("good", "g"), Shown("bad", "b")], latency_ms=1.0) for q in QUERIES}
+    after = result_of(Known("after"), Judgments("list.csv", grades), answers, 10)
+    with pytest.raises(ConfigurationError, match="'bad' for 'query 7' has another grade"):
+        compare(after, before)
+
+
+def test_a_list_with_the_ids_of_another_catalogue_is_noticed() -> None:
+    answers = {q: Answered(product_ids=["1", "2"], shown=[], latency_ms=1.0) for q in QUERIES}
+    assert any("are the list's ids those of the catalogue?" in note for note in result_of(Known("x"), JUDGED, answers, 10).notes)
+    assert judged("right", set()).notes == []
+
+
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     hits = 0

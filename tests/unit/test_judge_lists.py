@@ -66,6 +66,8 @@ def test_what_cannot_be_used_is_listed_with_its_line(tmp_path: Path) -> None:
         ("query,doc_id,rating\n", "no judgment that can be used"),
         ("query,doc_id,rating\nq,A,good\n", "line 2: rating 'good'"),
         ("{broken", "not JSON"),
+        ('{"queries": [3, {"query": "q", "ratings": [1]}, {"query": "q", "judgements": ["x"]}]}', "no judgment that can be used"),
+        ("[1, 2]", "no judgment that can be used"),
         (b"query,doc_id,rating\n\xff,A,1\n", "not UTF-8"),
     ],
 )

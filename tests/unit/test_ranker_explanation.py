@@ -56,12 +56,13 @@ def test_items_of_the_page_are_explained_by_name_in_their_order() -> None:
     assert sum(first["shares"].values()) == pytest.approx(float(linear(features)[3]), abs=1e-3)
 
 
-def test_shares_that_are_nothing_are_left_out() -> None:
+def test_every_feature_has_a_share_be_it_nothing() -> None:
     def only_bm25(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return features[:, 0]
 
     explained: list[dict[str, Any]] = explain(only_bm25, some_features(), np.array([0]))
-    assert set(explained[0]["shares"]) == {"bm25", REST}
+    assert list(explained[0]["shares"]) == [*FEATURES, REST]
+    assert {name for name, share in explained[0]["shares"].items() if share} == {"bm25", REST}
 
 
 def test_an_empty_page_has_no_explanations() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.why import Ranking, reason
+from evaluation.why import Ranking, against, reason
 from services.contracts import Term
 from services.forward import ForwardIndex
 from services.matches import matched, missing
@@ -72,6 +72,24 @@ def test_a_tier_that_was_not_reached_is_named(index: ForwardIndex) -> None:
 def test_others_of_the_tier_may_match_better(index: ForwardIndex) -> None:
     found = answered((True, 10, 0), (False, 0, 0), (False, 0, 0))
     assert "others of tier high match better" in reason(index, terms("lamp"), 0, found)
+
+
+def test_without_terms_popularity_decides(index: ForwardIndex) -> None:
+    assert "10 are more popular" in reason(index, [], 0, answered((True, 10, 0), (False, 0, 0), (False, 0, 0)))
+
+
+def item(position: int, score: float, *, strict: bool = True, **shares: float) -> dict[str, Any]:
+    return {"product_id": f"x{position}", "position": position, "score": score, "strict": strict, "explanation": {"shares": shares}}
+
+
+def test_what_misses_the_first_page_is_told_by_the_features_it_lacks() -> None:
+    said = list(against(item(57, 1.5, bm25=1.0, price=0.5), item(10, 2.0, bm25=2.0, price=0.0)))
+    assert said == ["not on the first page: ranked 57., 0.5000 behind the 10. (x10)", "   -1.0000  bm25"]
+
+
+def test_a_partial_match_is_told_to_stand_after_full_ones_whatever_its_score() -> None:
+    (said,) = against(item(57, 9.0, strict=False, bm25=9.0), item(10, 2.0, bm25=2.0))
+    assert "not every term occurs in it" in said
 
 
 def test_a_ranking_knows_places(index: ForwardIndex) -> None:
