@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datagen.import_readers import READERS, opened, reader_for
+from datagen.import_readers import READERS, format_of, opened, reader_for
 from datagen.staging import STAGED
 from services.artifacts import Versions
 from services.catalogue import CATALOGUE_SCHEMA, CATEGORIES_SCHEMA
@@ -86,8 +86,8 @@ def merged(before: Tables | None, fresh: Tables | None, doomed: Collection[str],
 
 def ids_to_delete(path: Path) -> frozenset[str]:
     """One id a line, or a feed with a field product_id, id, sku or doc_id. Raises ConfigurationError when there is none in it."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix.lower() in READERS and suffix.lower() != ".txt":
+    suffix = format_of(path)
+    if suffix in READERS and suffix != ".txt":
         found = frozenset(_of_rows(path))
     else:
         with opened(path) as (file, place):

@@ -59,7 +59,7 @@ def _json_array(data: bytes, name: str) -> Lines:
     """An array is whole or nothing: where one product ends is not known in what is not JSON."""
     try:
         rows = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(
             f"{name} is not a JSON array, or is cut off ({error}); fetch it again (JSON Lines can be imported in part)"
         ) from None
@@ -75,7 +75,9 @@ def _decoded(decode: Callable[[bytes], Row], line: bytes) -> Row | str:
     except UnicodeDecodeError as error:
         return f"not UTF-8 (byte {error.start + 1} of the line)"
     except msgspec.DecodeError as error:  # also ValidationError: JSON, but no object
-        return f"not a JSON object: {error}"
+        return f"not a JSON object on one line: {error}"
+    except RecursionError:
+        return "not a product: objects within objects without end"
     if len(_NAMED.findall(line)) > len(row) and (twice := _named_twice(line)):  # nested objects and texts may look like names
         return f"names the field {twice!r} more than once"
     return row
@@ -246,11 +248,17 @@ READERS: dict[str, Reader] = {
 """By file name, without `.gz`."""
 
 
+def format_of(path: Path) -> str:
+    """The suffix that names the format, in lower case."""
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
+
+
 def reader_for(path: Path) -> Reader:
     """Raises ConfigurationError for a format that is not known."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    suffix = format_of(path)
     try:
-        return READERS[suffix.lower()]
+        return READERS[suffix]
     except KeyError:
         raise ConfigurationError(
             f"catalogue {path.name}: format {suffix or 'without suffix'!r} is not known; known are {', '.join(READERS)}, each plain or .gz"

@@ -1,5 +1,6 @@
 """One row of a feed becomes one product, or the reason why it does not. Pure."""
 
+import re
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ Row = dict[str, Any]
 MAX_ID_CHARS = 128
 MAX_TITLE_CHARS = 1_000
 MAX_PRICE_CENTS = 10**12
+_UNIX_TIME = re.compile(r"\d{9,13}")
+"""Seconds or milliseconds as a separated file has them; shorter ones ("20240531") are dates."""
 _YES = {"true", "yes", "y", "1"}
 _NO = {"false", "no", "n", "0"}
 
@@ -102,7 +105,9 @@ def _created_ms(row: Row, field: str | None) -> int:
     if value is None or value == "":
         return 0
     if isinstance(value, str):
-        return _iso_ms(value, str(field))
+        if not _UNIX_TIME.fullmatch(value):
+            return _iso_ms(value, str(field))
+        value = int(value)
     if _is_number(value) and 0 <= value < 10**14:
         return int(value if value >= 10**11 else value * 1000)  # epoch milliseconds or seconds
     raise Rejection(str(field), f"is {_kind(value)}, must be an ISO 8601 date or a Unix time")

@@ -71,6 +71,7 @@ def test_a_brand_alone_finds_its_products(shop: Running) -> None:
 def test_filters_hold_and_facets_are_what_filters_find(shop: Running) -> None:
     everything = shop.search("", facets=["brand", "color", "category", "price_cents"], page_size=100)
     assert everything["total"] == {"value": 100, "relation": "eq"}
+    assert {f["name"] for f in everything["facets"]["category"]} >= {"Home", "Home > Lighting > Lamps"}
     for facet in everything["facets"]["brand"]:
         assert shop.search("", filters={"brand": [facet["value"]]})["total"]["value"] == facet["count"]
     for facet in everything["facets"]["color"]:
@@ -90,6 +91,19 @@ def test_facets_of_a_query_count_its_matches(shop: Running) -> None:
     matches = [i["summary"] for i in shop.all_items("chair")]
     assert {f["value"]: f["count"] for f in answer["facets"]["brand"]} == Counter(m["brand"] for m in matches)
     assert {f["value"]: f["count"] for f in answer["facets"]["color"]} == Counter(m["attributes"]["color"] for m in matches)
+
+
+def test_a_facet_that_no_product_has_is_refused_with_those_that_there_are(shop: Running) -> None:
+    response = shop.client.post("/search", json={"query": "lamp", "facets": ["colour"]})
+    assert (response.status_code, response.json()["field"]) == (400, "facets")
+    assert "did you mean 'color'" in response.json()["detail"]
+    assert "color" in response.json()["accepted"]
+
+
+@pytest.mark.parametrize("sort", ["relevance", "price_asc", "price_desc", "newest"])
+def test_the_total_of_a_filter_or_of_one_word_is_the_same_in_every_order(shop: Running, sort: str) -> None:
+    assert shop.search("", filters={"brand": ["Velomax"]}, sort=sort)["total"] == {"value": 18, "relation": "eq"}
+    assert shop.search("chair", sort=sort)["total"] == shop.search("chair")["total"]
 
 
 @pytest.mark.parametrize(("sort", "key", "sign"), [("price_asc", "price_cents", 1), ("price_desc", "price_cents", -1)])
@@ -119,15 +133,6 @@ def test_two_letters_are_enough_for_suggestions_that_start_with_them(shop: Runni
     suggestions = shop.client.get("/suggest", params={"q": typed}).json()["suggestions"]
     assert suggestions
     assert shop.client.get("/suggest", params={"q": typed[:1]}).json()["suggestions"] == []
-
-
-def test_suggestions_come_in_under_five_milliseconds(shop: Running) -> None:
-    """Of the searcher's own time, the best of each: other processes of the machine are not what is measured."""
-    took = []
-    for _ in range(20):
-        header = shop.client.get("/suggest", params={"q": "he"}).headers["server-timing"]
-        took.append(min(float(e.partition("total;dur=")[2].partition(";")[0]) for e in header.split(", ") if e.startswith("total")))
-    assert min(took) < 5.0, (took, header)
 
 
 def test_a_query_without_an_exact_answer_is_relaxed_and_says_so(shop: Running) -> None:

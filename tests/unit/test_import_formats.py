@@ -156,6 +156,25 @@ def test_a_row_that_names_a_field_twice_is_rejected_by_name(tmp_path: Path, line
         assert lines(tmp_path / file) == [(1, f"names the field {name!r} more than once")]
 
 
+@pytest.mark.parametrize("name", ["feed.jsonl", "feed.json"])
+def test_objects_within_objects_without_end_are_no_product(shop: Shop, name: str) -> None:
+    rows = [json.dumps(ROWS[0]), '{"sku": "B", "name": "x", "deep": ' + "[" * 5_000 + "]" * 5_000 + "}"]
+    data = "\n".join(rows) if name == "feed.jsonl" else f"[{', '.join(rows)}]"
+    if name == "feed.jsonl":
+        assert [(r.line, r.field) for r in imported(shop, name, data.encode()).rejections] == [(2, "line")]
+    else:
+        with pytest.raises(ConfigurationError, match="not a JSON array"):
+            imported(shop, name, data.encode())
+
+
+@pytest.mark.parametrize("said", ["1717113600", "1717113600000", "2024-05-31", "20240531"])
+def test_a_moment_may_be_a_date_or_a_unix_time(shop: Shop, said: str) -> None:
+    home = shop.root.parent.parent
+    (home / "mapping.toml").write_text('[fields]\nproduct_id = "sku"\ntitle = "name"\ncreated = "since"\n')
+    imported(shop, "feed.csv", f"sku,name,since\nA,one,{said}\n".encode())
+    assert staged(shop)[0]["created_ms"] == 1_717_113_600_000
+
+
 def test_what_only_looks_like_a_name_is_none(tmp_path: Path) -> None:
     row = {"sku": "A", "name": 'said "sku": "A"', "more": {"sku": 1}, "list": [{"sku": 1}, {"sku": 2}]}
     (tmp_path / "feed.jsonl").write_text(json.dumps(row) + "\n")
