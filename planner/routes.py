@@ -84,7 +84,7 @@ class Routes:
         service.post("/events", UbiEvents, EventsAnswer, self.events, status=202, summary="Log UBI 1.3.0 events: all of them or none")
         service.get("/suggest", SuggestParameters, SuggestAnswer, self.suggest, summary="Completions of what was typed so far")
         service.get(
-            "/products/{product_id}", ProductPath, ProductAnswer, self.product, summary="All that the catalogue says about a product"
+            "/products/{product_id:path}", ProductPath, ProductAnswer, self.product, summary="All that the catalogue says about a product"
         )
         service.delete("/users/{user_id}", UserPath, ForgetAnswer, self.forget, summary="Forget a user: log, user graph, next training")
 

@@ -88,9 +88,10 @@ class Service:
         return bool(self._token) and hmac.compare_digest(authorization.encode(), f"Bearer {self._token}".encode())
 
     def _add(self, method: str, path: str, request: Any, answer: Any, handler: Handler, status: int, summary: str, operator: bool) -> None:
-        endpoint = Endpoint(self, method, path, request, handler, status, self._admission, operator)
+        shown = path.replace(":path}", "}")  # a parameter that may hold slashes: nobody's business but the router's
+        endpoint = Endpoint(self, method, shown, request, handler, status, self._admission, operator)
         self._routes.append(Route(path, endpoint, methods=[method]))
-        self._docs.append(RouteDoc(method, path, request, answer, status, summary, operator))
+        self._docs.append(RouteDoc(method, shown, request, answer, status, summary, operator))
 
     # ---- the application ----
 
