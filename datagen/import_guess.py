@@ -135,7 +135,8 @@ def toml(profile: Profile, guesses: list[Guess], name: str) -> Iterator[str]:
     yield f"# Proposed by `aisle import --guess` from {profile.rows:,} rows of {name}. Read it, change it, then import with it."
     yield ""
     unit, why = _price_unit(profile, by_target.get("price"))
-    yield f'currency = "{_currency(profile, by_target.get("price"))}"'
+    currency = _currency(profile, by_target.get("price"))
+    yield f'currency = "{currency or "USD"}"{"" if currency else "  # no price names one: CHECK THIS"}'
     yield f'price_unit = "{unit}"  # {why}'
     if "category" in by_target:
         yield f"category_separator = {_quoted(_separator(profile.fields[by_target['category'].source]))}"
@@ -297,8 +298,8 @@ def _price_unit(profile: Profile, price: Guess | None) -> tuple[str, str]:
     return "units", f"such as {_examples(field)}"
 
 
-def _currency(profile: Profile, price: Guess | None) -> str:
-    return (import_google.currency(profile.fields[price.source].examples) if price else None) or "USD"
+def _currency(profile: Profile, price: Guess | None) -> str | None:
+    return import_google.currency(profile.fields[price.source].examples) if price else None
 
 
 def _separator(field: FieldStatistics) -> str:
