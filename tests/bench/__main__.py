@@ -27,7 +27,6 @@ from services.errors import ConfigurationError
 from services.shop import Shop, home
 from services.waterfall import parse
 from tests.bench import costs, real
-from tests.bench.calls import KINDS
 from tests.bench.client import Answers, ask_all
 from tests.bench.floor import Floor
 from tests.bench.hops import Hops
@@ -161,7 +160,7 @@ class Bench:
         """Of each kind of call: CPU milliseconds of who asks, and of the engine that answers (nothing else that it does is counted: what
         leads up to a call asks other engines)."""
         found = {}
-        for kind, (engine, _) in KINDS.items() if self._options.engines == "real" else ():
+        for kind, (engine, _) in costs.KINDS.items() if self._options.engines == "real" else ():
             pid = {engine: self._engines[real.ENGINE + engine]}
             for _ in range(WARM_CALLS + 1):
                 before = cpu_seconds(pid)

@@ -10,17 +10,9 @@ from searcher.walk import MEDIUM
 from services.catalogue import TIERS
 from services.contracts import CANDIDATES, RankRequest
 from services.identity import user_key
-from tests.bench.engines import PAGE, Engines, Unwatched
+from tests.bench.engines import Engines, Unwatched
+from tests.bench.workload import PAGE
 
-KINDS = {
-    **{tier: (f"elasticsearch-{tier}", f"{tier} tier: {CANDIDATES} products with any of a query's terms") for tier in TIERS},
-    "facets": ("elasticsearch-medium", "medium tier: facets brand, category, price"),
-    "products": ("elasticsearch-products", f"product store: {PAGE} summaries"),
-    "ranking": ("elasticsearch-products", f"ranking index: scores of {CANDIDATES} candidates by strategy weights"),
-    "graph": ("neo4j", f"user graph: the last {BEHAVIOURS} behaviours of a user"),
-    "preferences": ("model-server", "model: preferences of a user for a query"),
-}
-"""Kind -> the engine that answers, and what is asked."""
 FACETS = ("brand", "category", "price_cents")
 
 

@@ -6,9 +6,22 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.calls import KINDS
+from recommender.profile import BEHAVIOURS
+from services.catalogue import TIERS
+from services.contracts import CANDIDATES
 from tests.bench.measure import Series, Verdict
 from tests.bench.real import Traffic
+from tests.bench.workload import PAGE
+
+KINDS = {
+    **{tier: (f"elasticsearch-{tier}", f"{tier} tier: {CANDIDATES} products with any of a query's terms") for tier in TIERS},
+    "facets": ("elasticsearch-medium", "medium tier: facets brand, category, price"),
+    "products": ("elasticsearch-products", f"product store: {PAGE} summaries"),
+    "ranking": ("elasticsearch-products", f"ranking index: scores of {CANDIDATES} candidates by strategy weights"),
+    "graph": ("neo4j", f"user graph: the last {BEHAVIOURS} behaviours of a user"),
+    "preferences": ("model-server", "model: preferences of a user for a query"),
+}
+"""Kind -> the engine that answers, and what is asked."""
 
 
 def page(series: Mapping[str, Series], verdict: Verdict, facts: Sequence[str], tables: Sequence[str]) -> str:

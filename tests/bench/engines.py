@@ -39,8 +39,7 @@ from services.shop import Shop, secret
 from services.text import ANALYZER_VERSION
 from services.timing import Timing
 from tests.bench.hops import Sizes
-
-PAGE = 10
+from tests.bench.workload import PAGE
 
 
 class Unwatched:

@@ -26,7 +26,6 @@ from services.identity import user_key
 from services.shop import home, secret
 
 STRATEGIES = ("network", "weights", "popularity", "bm25")
-BASELINE = "bm25"
 HEADERS = {"x-deadline-ms": "10000"}
 
 
@@ -34,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.strategies", description=__doc__)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--against", choices=STRATEGIES, default="bm25")
     options = parser.parse_args()
     try:
         run, _ = running_planner(StateFile(home()))
@@ -43,7 +43,7 @@ def main() -> int:
         with httpx.Client(timeout=15, headers=HEADERS) as client:
             services = Services(run, world, client)
             rankers = {strategy: partial(services.page, strategy) for strategy in STRATEGIES}
-            found = evaluate(world, asked, rankers, baseline=BASELINE, seed=options.seed, say=partial(print, flush=True))
+            found = evaluate(world, asked, rankers, baseline=options.against, seed=options.seed, say=partial(print, flush=True))
     except ConfigurationError as error:
         sys.exit(f"strategies: {error}")
     for line in lines(found, slices=False):

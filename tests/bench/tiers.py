@@ -42,7 +42,7 @@ from tests.bench.ranked import Ranker
 RELEVANT = 2
 """Grade from which a product is one that was looked for."""
 PAGE = 10
-WARM_SEARCHES = 3_000
+WARM_SEARCHES = 1_500
 DEFINITIONS = ("everything", "nested", "disjoint")
 
 

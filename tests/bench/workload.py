@@ -17,6 +17,7 @@ from services.contracts import PageRecord
 from services.shop import Shop
 
 IMMUTABLE = ("generations", "releases")
+PAGE = 10
 
 
 @dataclass(frozen=True, slots=True)

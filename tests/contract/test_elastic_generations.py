@@ -11,13 +11,17 @@ import pytest
 from ranker import weights
 from ranker.weights_elastic import MAPPING, RankingIndex
 from searcher.engines import Tiers
+from searcher.index.elastic import ElasticTier, ElasticWriter
+from searcher.query import Term
 from searcher.settings import SearcherSettings
-from services.contracts import Category, Term
+from services.contracts import Category
+from services.contracts import Term as QueryTerm
 from services.elastic import Cluster, ElasticError, Indexes, indexes
 from services.errors import ConfigurationError
 from services.settings import load
 from services.shop import ShopInfo
 from services.timing import Deadline
+from tests.searcher_tiers import document
 
 SETTING = "AISLE_SEARCHER_HIGH_URL"
 FIELDS = {"name": {"type": "keyword"}}
@@ -130,6 +134,28 @@ def test_a_search_takes_no_longer_than_a_part_of_the_time_that_is_left() -> None
         cluster.close()
 
 
+def test_searches_share_a_connection_and_an_answer_has_numbers_and_scores_and_nothing_else(made: Indexes) -> None:
+    writer = ElasticWriter(made, 1)
+    for number in range(3):
+        writer.add(document(number, "red shoe"))
+    writer.finish()
+    tier = ElasticTier("high", made.cluster, made.open(1, SETTING))
+
+    def counted() -> tuple[int, int, int]:
+        """Searches answered, bytes of the answers, connections opened, as Elasticsearch has them."""
+        (node,) = made.cluster.call("GET", "/_nodes/stats/http")["nodes"].values()
+        answers = node["http"]["routes"].get("/{index}/_search", {}).get("responses", {"count": 0, "total_size_in_bytes": 0})
+        return answers["count"], answers["total_size_in_bytes"], node["http"]["total_opened"]
+
+    before = counted()
+    for _ in range(20):
+        assert tier.search(Term("shoe"), 10).product_no.tolist() == [0, 1, 2]
+    calls, size, opened = np.subtract(counted(), before).tolist()
+    assert (calls, opened) == (20, 0)
+    bare = '{"timed_out":false,"_shards":{"failed":0},"hits":{"hits":[]}}' + 3 * '{"_score":0.12345678,"fields":{"product_no":[0]}},'
+    assert size / calls == pytest.approx(len(bare), abs=12)
+
+
 # ---- strategy weights ----------------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +175,7 @@ def ranking(elasticsearch_url: str) -> Iterator[RankingIndex]:
 def scored(
     ranking: RankingIndex, liked: list[tuple[str, float]], numbers: list[int], categories: list[Category] | None = None
 ) -> list[float]:
-    question = weights.query([Term("shoe", [["sneaker"]]), Term("red")], categories or [], numbers, liked)
+    question = weights.query([QueryTerm("shoe", [["sneaker"]]), QueryTerm("red")], categories or [], numbers, liked)
     found: list[float] = ranking.scores(question, np.array(numbers, np.uint32)).tolist()
     return found
 

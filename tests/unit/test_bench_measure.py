@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.shop import Shop, ShopInfo
+from tests.bench import costs
 from tests.bench.measure import Series, Verdict, cpu_seconds, per_search_ms
+from tests.bench.real import Traffic, between
 from tests.bench.workload import copy_home
 
 
@@ -31,6 +33,20 @@ def test_the_system_may_cost_twice_the_hops_above_its_floor(system: float, ok: b
     verdict = Verdict(system=system, floor=2.0, hops=2.0)
     assert verdict.ok is ok
     assert ("NOT OK" in str(verdict)) is not ok
+
+
+def test_the_page_of_costs_has_calls_bytes_and_connections_and_what_each_kind_of_call_costs() -> None:
+    series = {name: Series([{"a": cost}]) for name, cost in (("system", 5.0), ("floor", 3.0), ("hops", 2.0))}
+    traffic = {"high": Traffic(calls=150, bytes=150_000, opened=2)}
+    tables = [*costs.traffic_table(traffic, traffic, 100), *costs.calls_table({"graph": (0.4, 0.3)})]
+    page = costs.page(series, Verdict(5.0, 3.0, 2.0), ["3 products"], tables)
+    assert "| high | 1.50 | 1.50 | 1,000 | 2 |" in page
+    assert f"| {costs.KINDS['graph'][1]} | 0.40 | 0.30 |" in page
+    assert "| **all** | **5.00** | **3.00** |" in page
+
+
+def test_what_clusters_counted_between_two_looks() -> None:
+    assert between({"high": Traffic(5, 50, 1)}, {"high": Traffic(8, 90, 1)}) == {"high": Traffic(3, 40, 0)}
 
 
 def test_a_copy_of_a_home_is_written_to_without_the_original_noticing(tmp_path: Path) -> None:
