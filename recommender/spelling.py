@@ -7,7 +7,7 @@ any does not mean "dab". (`python -m tests.bench.spelling` measures what that co
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +25,9 @@ SHORTEST_WORD = 3
 TINY_WORD, TINY_SUPPORT = 4, 20
 """Words of at most so many letters have neighbours whatever they mean ("sata": "saga"): they are taken for a misspelling only of a word that
 so many products or visitors have, that starts with the same letter, and that is missed by a common slip."""
+LISTED_RATIO = 50
+"""A word of the language's list is taken for a common slip of a word of the catalogue only when that one is so many times as frequent in the
+language: lists made of what people write hold misspellings too ("dinning", 1 to 87 of "dining"). Tiny ones never are."""
 MAX_UNKNOWN = 8
 """Different unknown words that are looked up per query: bounds what a hostile query costs."""
 MIN_QUERY_SUPPORT = 3
@@ -92,18 +95,19 @@ class Speller:
     """Corrects words with one vocabulary. Calls are independent and may come from several threads."""
 
     def __init__(
-        self, vocabulary: Vocabulary, language: str, rewritten: Iterable[str] = (), ordinary: Container[str] = frozenset()
+        self, vocabulary: Vocabulary, language: str, rewritten: Iterable[str] = (), ordinary: Mapping[str, int] | None = None
     ) -> None:
-        """`rewritten` are stems that have synonyms, `ordinary` words of the language: known, though no product may say them."""
-        self._language, self.counts, self._ordinary = language, vocabulary.counts, ordinary
+        """`rewritten` are stems that have synonyms, `ordinary` words of the language with their frequency: known, though no product may say
+        them."""
+        self._language, self.counts, self._ordinary = language, vocabulary.counts, ordinary or {}
         self._stems = {stem(word, language) for word in (*vocabulary.counts, *stop_words(language))} | set(rewritten)
         self._symspell = _lookup({w: n for w, n in vocabulary.counts.items() if w not in stop_words(language)}, MAX_DISTANCE)
 
     def knows(self, word: str) -> bool:
         """True for words that are never changed: known ones (another inflection counts), short ones, and those with a digit."""
-        if len(word) < SHORTEST_WORD or not word.isalpha() or word in self.counts or word in self._ordinary:
+        if len(word) < SHORTEST_WORD or not word.isalpha() or word in self.counts or stem(word, self._language) in self._stems:
             return True
-        return stem(word, self._language) in self._stems
+        return word in self._ordinary and self._listed(word) is None
 
     def needs_work(self, text: str) -> bool:
         """False when every word is known, which costs a few microseconds and is what most queries are."""
@@ -155,6 +159,8 @@ class Speller:
 
     def _alone(self, word: str) -> list[str] | None:
         """One edit, else two words that were typed as one, else two edits."""
+        if word in self._ordinary:
+            return [meant] if (meant := self._listed(word)) else None
         one = self._nearest(word, 1)
         if one or len(word) <= SHORT_WORD:
             return [one] if one else None
@@ -162,6 +168,16 @@ class Speller:
             return parts
         two = self._nearest(word, MAX_DISTANCE)
         return [two] if two else None
+
+    def _listed(self, word: str) -> str | None:
+        """What an ordinary word is a misspelling of: something so much more frequent that its slips look like a word."""
+        if len(word) <= TINY_WORD:
+            return None
+        needed = LISTED_RATIO * self._ordinary[word]
+        found = self._symspell.lookup(word, Verbosity.CLOSEST, max_edit_distance=1)
+        likely = [s for s in found if s.term[0] == word[0] and self._ordinary.get(s.term, 0) >= needed and common_slip(word, s.term)]
+        best = max(likely, key=lambda s: s.count, default=None)
+        return None if best is None else str(best.term)
 
     def _nearest(self, word: str, distance: int) -> str | None:
         """Of the words at the smallest distance the likeliest: that keeps the first letter, is missed by a common slip, is most frequent."""
@@ -182,12 +198,12 @@ class Speller:
 
 
 @cache
-def ordinary_words(language: str) -> frozenset[str]:
-    """Ordinary words and well-known names of a language; none of one without a list."""
+def ordinary_words(language: str) -> Mapping[str, int]:
+    """Ordinary words and well-known names of a language, folded, with their frequency; none of one without a list."""
     if language not in _WORD_LISTS:
-        return frozenset()
+        return {}
     lines = files("symspellpy").joinpath(_WORD_LISTS[language]).read_text(encoding="utf-8-sig").splitlines()
-    return frozenset(fold(line.partition(" ")[0]) for line in lines)
+    return {fold(word): int(count) for word, count in (line.split() for line in lines)}
 
 
 def common_slip(typed: str, meant: str) -> bool:

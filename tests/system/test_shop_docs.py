@@ -47,6 +47,10 @@ def test_the_page_does_what_it_says(home: Path) -> None:
     assert (logs["queries"], logs["events"], logs["malformed"]) == (504, 1631, 2)
     assert json.loads((home / "before.json").read_text())["means"]["nDCG@10"] > 0.5
     assert "<details" in (home / "after.html").read_text()
+    settings = next(text for command, text in said.items() if "--set" in command)
+    assert "verbatim=true minus http" in settings and "paired bootstrap" in settings
+    later, again = (text for command, text in said.items() if "after.json" in command)
+    assert again.splitlines()[1:3] == [line for line in later.splitlines() if "against" in line][:2]
     explained = next(text for command, text in said.items() if "--product P001" in command)
     assert "not matched" in explained
     assert (shop / "generations" / "CURRENT").read_text().strip() == "3"
