@@ -4,7 +4,6 @@ Users are split over processes; every evening the counts of all are added up, an
 file of its own; the counts are written after it, so a killed run goes on with the day that was missing.
 """
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from datagen.policy import Counts
 from datagen.progress import Say, working
 from datagen.records import QUERIES_SCHEMA, in_order
 from datagen.sessions import Chronicler, Day, no_counts
+from datagen.workers import workers
 from datagen.world import World
 
 HISTORY, ASKED, COUNTS = "history", "queries", "counts.npz"
@@ -115,8 +115,13 @@ def _workers(open_: Open, folder: Path, processes: int) -> Iterator[Callable[[li
         chronicler = open_(folder)
         yield lambda tasks: lambda: [chronicler.day(t.number, t.users, t.counts) for t in tasks]
         return
-    with multiprocessing.get_context("spawn").Pool(processes, _open, (open_, folder)) as pool:
-        yield lambda tasks: pool.map_async(_run, tasks, chunksize=1).get
+    with workers(processes, _open, open_, folder) as pool:
+
+        def start(tasks: list[Task]) -> Pending:
+            made = [pool.submit(_run, task) for task in tasks]
+            return lambda: [day.result() for day in made]
+
+        yield start
 
 
 def _split(total: int, parts: int) -> list[range]:

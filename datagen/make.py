@@ -3,9 +3,9 @@
 Every step leaves files that are complete or absent in `.making`; a run that was killed goes on with the first one that is missing.
 """
 
-import multiprocessing
 import os
 import shutil
+from concurrent.futures import as_completed
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from datagen.sessions import Chronicler
 from datagen.settings import WorldSettings, to_toml
 from datagen.users import Users
 from datagen.words import Vocabulary, vocabulary
+from datagen.workers import workers
 from datagen.world import INTENTS_FILE, PRODUCTS_FILE, QUERIES_FILE, SETTINGS_FILE, USERS_FILE, World, open_folder
 from services import forward
 from services.catalogue import CATEGORIES_SCHEMA, Catalogue
@@ -132,8 +133,9 @@ def _shards(folder: Path, settings: WorldSettings, of: int, processes: int, tell
         for number in range(of):
             make(number)
         return
-    with multiprocessing.get_context("spawn").Pool(min(processes, of)) as pool:
-        for done, _ in enumerate(pool.imap_unordered(make, range(of)), 1):
+    with workers(min(processes, of)) as pool:
+        for done, shard in enumerate(as_completed([pool.submit(make, number) for number in range(of)]), 1):
+            shard.result()
             tell(f"{done} of {of} shards")
 
 
