@@ -1,8 +1,11 @@
 """The settings of a world: every knob with default, range, unit and the reason for its default. Same settings, same bytes."""
 
 import hashlib
+import math
+import re
 import tomllib
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -155,26 +158,45 @@ def load(path: Path | None, **given: Any) -> WorldSettings:
 
 
 def parse(values: dict[str, Any]) -> WorldSettings:
-    """Raises ConfigurationError."""
+    """Raises ConfigurationError that names knob, value and range."""
     try:
         settings = msgspec.convert(values, WorldSettings)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"world settings: {error}") from None
+        raise ConfigurationError(f"world settings: {_advice(values, str(error))}") from None
     _check(settings)
     return settings
+
+
+_KINDS = {int: "a whole number,", float: "a number,", str: "text in quotes:", tuple: "a list of four numbers such as"}
+
+
+def _advice(values: dict[str, Any], error: str) -> str:
+    """What would be right instead of the value that msgspec did not take."""
+    if unknown := [name for name in values if name not in WorldSettings.__struct_fields__]:
+        near = get_close_matches(unknown[0], WorldSettings.__struct_fields__, n=1, cutoff=0.5)
+        return f"{unknown[0]!r} is not a knob; " + (f"did you mean {near[0]!r}?" if near else "docs/world.md has all of them")
+    found = re.search(r"\$\.(\w+)", error)
+    row = next(row for row in describe() if found and row["name"] == found[1])
+    kind = _KINDS[type(getattr(WorldSettings(), row["name"]))]
+    return f"{row['name']}={values[row['name']]!r} must be {kind} {row['range'] or row['default']} {row['unit']}".rstrip()
 
 
 def _check(settings: WorldSettings) -> None:
     try:
         aware = datetime.fromisoformat(settings.end).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigurationError(f"world settings: end={settings.end!r} must be a moment such as 2026-11-01T00:00:00Z") from None
     if "T" not in settings.end or aware.year < 2000 or datetime.fromisoformat(settings.end).tzinfo is None:
         raise ConfigurationError(
             f"world settings: end={settings.end!r} must be after 2000 and carry its time zone, as in 2026-11-01T00:00:00Z"
         )
-    if min(settings.constraints) < 0 or sum(settings.constraints) <= 0:
-        raise ConfigurationError("world settings: constraints must not be negative, and not all 0")
+    if not (min(settings.constraints) >= 0 and 0 < sum(settings.constraints) < math.inf):
+        raise ConfigurationError(
+            f"world settings: constraints={list(settings.constraints)} must be four numbers, none negative or infinite, and not all 0"
+        )
+    for one, other in (("synonym_rate", "ambiguous_rate"), ("brand_queries", "model_queries")):
+        if (together := getattr(settings, one) + getattr(settings, other)) > 1:
+            raise ConfigurationError(f"world settings: {one} and {other} are {together:g} together; shares of one whole must be 1 at most")
 
 
 def to_toml(settings: WorldSettings) -> str:
@@ -194,7 +216,7 @@ def describe() -> list[dict[str, str]]:
     rows = []
     for field in msgspec.structs.fields(WorldSettings):
         meta: Meta = hints[field.name].__metadata__[0]
-        low = meta.ge if meta.ge is not None else meta.gt
+        low = meta.ge if meta.ge is not None else f"above {meta.gt}"
         span = f"{low} to {meta.le}" if meta.le is not None else _choices(hints[field.name])
         extra = meta.extra or {}
         rows.append(
