@@ -137,7 +137,7 @@ class Checker:
         hidden = draws.normal(world.settings.seed, "hidden", np.maximum(users, 0), products)[known]
         for column, name in enumerate(FEATURES):
             values = rows[known, column].astype(np.float64)
-            if values.std() > 0 and abs(correlation := float(np.corrcoef(values, hidden)[0, 1])) > SUSPICIOUS:
+            if len(values) and values.std() > 0 and abs(correlation := float(np.corrcoef(values, hidden)[0, 1])) > SUSPICIOUS:
                 self._found.add("a feature that knows what no shop can know", f"{name}, correlation {correlation:.2f}")
 
 

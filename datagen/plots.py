@@ -37,7 +37,7 @@ def draw(found: Report, out: Path) -> None:
 
 
 def _prices(axes: Any, found: Report) -> None:
-    """Boxes of the prices of eight categories, from cheap to dear, log scale."""
+    """Boxes of the prices of ten categories, from cheap to dear, log scale."""
     items, words = found.world.items, found.world.words
     sizes = np.bincount(items.category, minlength=len(words.leaves))
     large = np.argsort(-sizes)[:60]

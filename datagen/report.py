@@ -18,6 +18,7 @@ from datagen.settings import DAY_MS, WorldSettings
 from datagen.slices import SLICES
 from datagen.world import QUERIES_FILE, World, open_world
 from services.contracts import EventRecord, PageRecord
+from services.errors import ConfigurationError
 from services.features import BM25, POPULARITY_SCORE
 from services.shop import Shop
 
@@ -51,7 +52,7 @@ class Seen:
     def shares(self) -> dict[str, float]:
         """Of the parts of utility: variance within a page, relative to all but the hidden part."""
         explained = sum(float(np.mean(v)) for name, v in self.variance.items() if name != "hidden")
-        return {name: float(np.mean(v)) / explained for name, v in self.variance.items()}
+        return {name: float(np.mean(v)) / max(explained, 1e-9) for name, v in self.variance.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,13 @@ class Report:
 
 
 def look(root: Path) -> Report:
-    """Read the world of the shop at `root` and its history."""
+    """Read the world of the shop at `root` and its history. Raises ConfigurationError when nobody came."""
     world = open_world(root)
     queries = pq.read_table(Shop(root).world / QUERIES_FILE)
     columns = (queries[name].to_pylist() for name in ("query_id", "user", "intent"))
     asked = {query: (user, intent) for query, user, intent in zip(*columns, strict=True)}
+    if not asked:
+        raise ConfigurationError("the history of this world is empty: no user ever came (the setting cold_users)")
     return Report(world, queries, _look(world, Shop(root).world / HISTORY, asked))
 
 
@@ -145,7 +148,8 @@ def _compare(world: World, seen: Seen, page: PageRecord, clicked: Floats, user: 
     features = np.frombuffer(page.features, np.float32).reshape(len(numbers), -1)
     seen.liked.extend(parts.preference.tolist())
     seen.liked_clicked.extend(clicked.tolist())
-    gains = clicked / looked_at(world.settings, len(numbers))
+    looked = looked_at(world.settings, len(numbers))
+    gains = np.divide(clicked, looked, out=np.zeros(len(numbers)), where=looked > 0)
     anybody = parts.relevance + parts.quality + parts.appeal
     orders: dict[str, Callable[[], Floats]] = {
         "oracle": lambda: parts.total,

@@ -30,7 +30,7 @@ def lines(root: Path, seed: int, count: int) -> Iterator[str]:
     yield from _products(root, world, seed, count)
     yield from _users(world, seed, count)
     queries = pq.read_table(Shop(root).world / QUERIES_FILE)
-    yield from _queries(world, queries.take(_chosen(seed, "queries", len(queries), count)).to_pylist())
+    yield from _queries(world, queries.take(pa.array(_chosen(seed, "queries", len(queries), count), pa.int64())).to_pylist())
     yield from _sessions(root, world, {q["query_id"]: q for q in queries.to_pylist()}, seed, count)
 
 

@@ -18,10 +18,11 @@ from datagen.progress import Say, silent, working
 from datagen.settings import WorldSettings
 from datagen.words import Vocabulary, vocabulary
 from services.catalogue import CATALOGUE_SCHEMA
+from services.errors import ConfigurationError
 
 SLICE = 10_000
 """Products made at a time."""
-CATALOGUE, TRUTH = "catalogue", "products"
+CATALOGUE, TRUTH, WHICH = "catalogue", "products", "shard"
 
 
 def shard(total: int, number: int, of: int) -> range:
@@ -40,14 +41,18 @@ def paths(folder: Path, number: int) -> tuple[Path, Path]:
 
 
 def write(folder: Path, settings: WorldSettings, number: int, of: int, say: Say = silent) -> bool:
-    """Make one shard; False when it is there already. Both files are complete or absent, the second one is written last."""
+    """Make one shard; False when it is there already. Both files are complete or absent, the second one is written last and says which shard
+    of which world it is. Raises ConfigurationError when that is another one."""
     rows, truth = paths(folder, number)
+    which = f"{number} of {of} of world {settings.hash()}"
     if rows.is_file() and truth.is_file():
+        if (found := _which(truth)) != which:
+            raise ConfigurationError(f"{truth} is shard {found}, not {which}: use another folder, or remove this one")
         return False
     for path in (rows, truth):
         path.parent.mkdir(parents=True, exist_ok=True)
     words, ids = vocabulary(), shard(settings.products, number, of)
-    schema = products.make(settings, words, np.arange(0)).table().schema
+    schema = products.make(settings, words, np.arange(0)).table().schema.with_metadata({WHICH: which})
     with (
         working(say, f"products of shard {number + 1} of {of}") as tell,
         staging.writing(truth, schema) as columns,
@@ -59,6 +64,14 @@ def write(folder: Path, settings: WorldSettings, number: int, of: int, say: Say 
             columns.write_table(items.table())
             tell(f"{part.stop - ids.start:,} of {len(ids):,}")
     return True
+
+
+def _which(truth: Path) -> str:
+    try:
+        said: bytes = (pq.read_schema(truth).metadata or {}).get(WHICH.encode(), b"unknown")
+    except pa.ArrowInvalid as error:
+        raise ConfigurationError(f"{truth} is damaged ({error}); remove it, and the same command makes it again") from None
+    return said.decode()
 
 
 def read(folder: Path, of: int) -> tuple[pa.Table, Products]:

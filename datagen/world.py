@@ -108,11 +108,12 @@ class World:
 
     @cached_property
     def demand(self) -> Floats:
-        """float64[intents]: probability of each intent in the middle of the history, over (up to 2,000) active users."""
+        """float64[intents]: probability of each intent in the middle of the history, over (up to 2,000) active users; all, where none is."""
         middle = (self.settings.start_ms + self.settings.end_ms) // 2
-        active = np.flatnonzero(self.users.activity > 0)[:2000]
+        activity = self.users.activity if self.users.activity.any() else np.ones(len(self.users))
+        active = np.flatnonzero(activity > 0)[:2000]
         interest = self.tastes.interest(active, middle) * self._has_intents
-        asked = self.users.activity[active, None] * interest / interest.sum(axis=1, keepdims=True)
+        asked = activity[active, None] * interest / interest.sum(axis=1, keepdims=True)
         profiles, audience, category = audience_profiles_of(self.users, active), self.intents.audience, self.intents.category
         total = np.zeros(len(self.intents))
         for profile, weights in enumerate(AUDIENCE_WEIGHTS):

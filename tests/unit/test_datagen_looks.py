@@ -1,11 +1,13 @@
 """What people look at: the report, its page of plots, the sample."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from datagen import make, plots, report, sample
+from datagen import honesty, make, plots, report, sample
 from datagen.settings import parse
+from datagen.world import open_world
 from services.errors import ConfigurationError
 from services.shop import Shop
 
@@ -22,6 +24,21 @@ def test_the_report_names_world_slices_and_shares(shop: Shop) -> None:
     assert parse({"products": 1500, "users": 80, "days": 6, "pages": 1500}).hash() in said
     for part in ("slices: misspelt", "long tail", "oracle", "hidden", "examination by position, planted"):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"page_size": 1}, {"anonymous": 1.0}, {"click_model": "cascade", "continuation": 0.0}, {"cold_users": 1.0}]
+)
+def test_worlds_at_the_ends_of_their_ranges_are_made_honest_and_can_be_looked_at(knobs: dict[str, Any], tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "demo")
+    make.world(shop, parse({"products": 200, "users": 20, "days": 2, "pages": 100} | knobs), processes=1)
+    assert honesty.check(shop.world / "history", open_world(shop.root)) == []
+    assert len(list(sample.lines(shop.root, 1, 5))) > 20
+    if knobs.get("cold_users") == 1.0:
+        with pytest.raises(ConfigurationError, match="no user ever came"):
+            report.look(shop.root)
+    else:
+        assert not [line for line in report.lines(report.look(shop.root)) if "nan" in line]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
