@@ -16,11 +16,10 @@ import numpy as np
 from msgspec import Struct
 
 from datagen.progress import Say, silent
-from datagen.slices import SLICES
 from datagen.world import World, open_world
 from loadgen import world_rankers
 from loadgen.grading import MEASURES, Floats, Grader, Page
-from loadgen.world_cases import UNSEEN, UNSEEN_QUERY, UNSEEN_USER, Case, Past, cases
+from loadgen.world_cases import LABELS, Case, Past, cases
 from loadgen.world_rankers import BM25, Ranker
 from services.errors import ConfigurationError
 from services.shop import write_atomically
@@ -95,7 +94,7 @@ def _values(grader: Grader, asked: Sequence[Case], rankers: Mapping[str, Ranker]
 
 def _chosen(asked: Sequence[Case]) -> Iterator[tuple[str, np.ndarray]]:
     yield "all", np.arange(len(asked))
-    for label in (UNSEEN_USER, UNSEEN_QUERY, UNSEEN, *SLICES):
+    for label in LABELS:
         chosen = np.array([i for i, case in enumerate(asked) if label in case.slices], np.intp)
         if len(chosen):
             yield label, chosen
@@ -154,7 +153,7 @@ def main(shop_root: Path, url: str | None, queries: int, seed: int, slices: bool
     """
     say: Callable[[str], None] = lambda line: print(line, flush=True)  # noqa: E731
     world = open_world(shop_root)
-    asked = cases(world, Past.of(shop_root, len(world.users)), queries, seed)
+    asked = cases(world, Past.of(shop_root, world), queries, seed)
     with httpx.Client(timeout=10.0) as client:
         rankers = world_rankers.oracles(Grader(world)) | world_rankers.controls(world_rankers.catalogue_index(shop_root), seed)
         if url:

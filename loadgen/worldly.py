@@ -16,7 +16,6 @@ class WorldShopper:
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._world, self._rng = world, rng
-        self._cumulative = np.cumsum(world.users.activity)
         self._user, self._known = self._next_user()
 
     def visit(self) -> "WorldVisit":
@@ -27,8 +26,8 @@ class WorldShopper:
 
     def _next_user(self) -> tuple[WorldUser, bool]:
         """As likely as they come, and whether they are signed in."""
-        number = int(np.searchsorted(self._cumulative, self._rng.random() * self._cumulative[-1], side="right"))
-        return WorldUser(self._world, number, self._rng), bool(self._rng.random() >= self._world.settings.anonymous)
+        user = WorldUser(self._world, self._world.draw_user(self._rng.random()), self._rng)
+        return user, bool(self._rng.random() >= self._world.settings.anonymous)
 
 
 @dataclass(slots=True)

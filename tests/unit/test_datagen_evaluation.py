@@ -7,15 +7,15 @@ import pytest
 
 from datagen import intents, products, users
 from datagen.settings import parse
-from datagen.slices import SLICES, earlier_queries
+from datagen.slices import earlier_queries
 from datagen.words import vocabulary
 from datagen.world import World
 from loadgen.grading import AT, Grader, Page
-from loadgen.world_cases import Past, cases
+from loadgen.world_cases import LABELS, Past, cases
 from loadgen.world_evaluation import Evaluation, evaluate, interval
 from loadgen.world_rankers import NO_HIDDEN, NOBODY, ORACLE, oracles
 
-NEVER = Past(frozenset(), np.zeros(300, np.int64))
+NEVER = Past(frozenset(), np.zeros(300, np.int64), np.zeros(1500, np.bool_))
 
 
 def a_world(**knobs: Any) -> World:
@@ -69,14 +69,15 @@ def test_an_unknown_product_is_worth_nothing() -> None:
 
 
 def test_cases_are_after_the_history_and_half_of_unseen_users_in_labelled_slices() -> None:
-    world = a_world(cold_users=0.3)
-    past = Past(frozenset(["phone"]), np.where(world.users.activity > 0, 20, 0))
+    world = a_world(cold_users=0.3, new_words=0.5, synonym_rate=0.4)
+    past = Past(frozenset(["phone"]), np.where(world.users.activity > 0, 20, 0), np.arange(1500) % 2 == 0)
     asked = cases(world, past, 400, 1)
     assert all(case.ts_ms >= world.settings.end_ms for case in asked)
     unseen = [case for case in asked if "unseen user" in case.slices]
     assert 0.4 < len(unseen) / len(asked) < 0.6
     assert all(("cold user" in case.slices) == ("unseen user" in case.slices) for case in asked)
-    assert {label for case in asked for label in case.slices} >= set(SLICES) - {"new product"}
+    assert all(("unseen product" in case.slices) == (world.intents.product[case.intent] % 2 == 1) for case in asked)
+    assert {label for case in asked for label in case.slices} >= set(LABELS) - {"new product"}
     assert asked == cases(world, past, 400, 1) != cases(world, past, 400, 2)
 
 
