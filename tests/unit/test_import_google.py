@@ -1,5 +1,6 @@
 """A Google Merchant feed needs no mapping, whatever it is written as."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_atom_and_tsv_too(shop: Shop) -> None:
         {"color": "red"},
         "GBP",
     )
+
+
+@pytest.mark.parametrize(("name", "text"), [("feed.xml.gz", RSS), ("FEED.XML.GZ", RSS), ("feed.tsv.gz", TSV)])
+def test_packed_it_is_the_same_and_cut_it_is_an_error(shop: Shop, name: str, text: str) -> None:
+    path, packed = shop.root.parent.parent / name, gzip.compress(text.encode())
+    path.write_bytes(packed)
+    apply(shop, Change(path))
+    assert staged(shop)[0]["product_id"] == "A1"
+    path.write_bytes(packed[:-12])
+    with pytest.raises(ConfigurationError, match="damaged or cut off"):
+        apply(shop, Change(path))
 
 
 @pytest.mark.parametrize(
