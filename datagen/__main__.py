@@ -57,6 +57,8 @@ def shard(folder: Path, file: Path | None, number: int, of: int, **knobs: int | 
 @click.option("--out", type=click.Path(path_type=Path), help="Also draw a page of plots: a .png, .svg or .pdf file (needs matplotlib)")
 def report_(shop_root: Path, out: Path | None) -> None:
     """Say what the history of a world looks like, and what there is to learn in it."""
+    if out is not None:
+        plots.check(out)
     seen = report.look(shop_root)
     for line in report.lines(seen):
         _say(line)

@@ -15,10 +15,15 @@ INK, ACCENT, PALE = "#1f3b57", "#c8553d", "#9fb8cc"
 FORMATS = (".png", ".svg", ".pdf")
 
 
-def draw(found: Report, out: Path) -> None:
-    """Write the page. Raises ConfigurationError when matplotlib is not there, or the name of the file says no format it can write."""
+def check(out: Path) -> None:
+    """Raises ConfigurationError when the name of the file says no format that can be written."""
     if out.suffix not in FORMATS:
         raise ConfigurationError(f"{out.name}: the page is written as {', '.join(FORMATS)}")
+
+
+def draw(found: Report, out: Path) -> None:
+    """Write the page. Raises ConfigurationError as `check`, and when matplotlib is not there."""
+    check(out)
     try:
         from matplotlib.figure import Figure  # only this function needs it
     except ImportError:

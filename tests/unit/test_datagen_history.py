@@ -128,9 +128,10 @@ def read_many(settings: WorldSettings, total: float, pages: int = 4000, places: 
 
 def test_a_changed_click_model_changes_the_log_and_not_the_truth() -> None:
     worlds = {model: a_world(click_model=model) for model in ("position", "cascade", "trust")}
-    rows = np.arange(200)
-    worth = [truth.utility(world, 5, 3, rows, world.settings.end_ms).total for world in worlds.values()]
-    assert all(np.array_equal(w, worth[0]) for w in worth)
+    asked, rows = np.arange(100)[:, None], np.arange(600)
+    worth = [truth.utility(world, 5, asked, rows, world.settings.end_ms) for world in worlds.values()]
+    assert all((getattr(worth[0], part) != 0).any() for part in ("relevance", "preference", "quality", "appeal", "hidden"))
+    assert all(np.array_equal(w.total, worth[0].total) for w in worth)
     days = [chronicler(world).day(0, range(70), no_counts(600)) for world in worlds.values()]
     assert all(not days[0].history["payload"].equals(day.history["payload"]) for day in days[1:])
 
