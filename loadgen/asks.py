@@ -12,14 +12,17 @@ from typing import Literal
 
 from msgspec import Struct
 
+from services.catalogue import COLOR
 from services.contracts import Filters, PriceRange
+from services.text import fold
 
 Kind = Literal["plain", "misspelt", "rare", "empty", "title", "user", "nobody", "stranger", "filtered"]
 """plain, misspelt, rare (a title of the low tier), empty: the load's own. The others are probes."""
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
-    """One query of one user. `wanted`: the product that an exact title has to find. `probe` is its number, -1 for the load's own."""
+    """One query of one user. `wanted`: the product that an exact title has to find. `probe` is its number, -1 for the load's own; `right`:
+    the right spelling of a query that a shopper of the world misspelt."""
 
     query: str
     user_id: str | None = None
@@ -28,6 +31,19 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     wanted: str | None = None
     filters: Filters | None = None
     probe: int = -1
+    right: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What an answer about a product can be judged by. `categories`: its own and those above it; "" and (): not known."""
+
+    title: str
+    price_cents: int
+    tier: int  # index into catalogue.TIERS
+    brand: str = ""
+    categories: tuple[int, ...] = ()
+    color: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +58,11 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known about the products of a shop: (id, title) of the low tier, of what the newest generation brought, and prices."""
+    """What is known about the products of a shop: (id, title) of the low tier and of what the newest generation brought, and products."""
 
     low: Sequence[tuple[str, str]]
     new: Sequence[tuple[str, str]]
-    prices: Sequence[int]
+    products: Sequence[Product]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,7 @@ class Pool:
         if number == 0:
             return self._first(chain)
         first, further = self._first(chain), self.asks[(chain + number * 7919) % len(self.asks)]
-        return Ask(further.query, first.user_id, further.kind, further.intent, further.wanted, further.filters)
+        return Ask(further.query, first.user_id, further.kind, further.intent, further.wanted)
 
     def probe(self, chain: int) -> Ask | None:
         """The probe with which a chain begins, if it does: evenly spread, the same for every number of processes."""
@@ -86,19 +102,23 @@ def instead(ask: Ask, known: Known, mix: Mix, rng: random.Random) -> Ask:
     if u < mix.empty + mix.rare and known.low:
         product_id, title = rng.choice(known.low)
         return Ask(title, ask.user_id, "rare", wanted=product_id)
-    if mix.misspelt is not None and rng.random() < mix.misspelt:
-        return Ask(misspelt(ask.query, rng), ask.user_id, "misspelt", ask.intent)
-    return ask
+    if mix.misspelt is None:
+        return ask
+    right = ask.right or ask.query
+    if 0 <= u - mix.empty - mix.rare < mix.misspelt:
+        return Ask(misspelt(right, rng), ask.user_id, "misspelt", ask.intent)
+    return Ask(right, ask.user_id, ask.kind, ask.intent)
 
 
 def misspelt(query: str, rng: random.Random) -> str:
-    """Two neighbouring letters of the longest word change places (not its first)."""
+    """Two different neighbouring letters of the longest word change places (not its first); a query without such letters stays."""
     words = query.split()
-    long = max(range(len(words)), key=lambda i: len(words[i]), default=-1)
-    if long < 0 or len(words[long]) < 4:
-        return query
-    word, at = words[long], rng.randrange(1, len(words[long]) - 1)
-    words[long] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    for word in sorted(words, key=len, reverse=True):
+        places = [at for at in range(1, len(word) - 1) if word[at] != word[at + 1]]
+        if places:
+            at = rng.choice(places)
+            words[words.index(word)] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+            break
     return " ".join(words)
 
 
@@ -113,8 +133,37 @@ def probes(plain: Callable[[int], Ask], known: Known, seed: int, each: int = 40)
         found += [Ask(ask.query, f"stranger-{seed}-{number}", "stranger", ask.intent)]
         found += [Ask(ask.query, said[number - 1].user_id, "user", ask.intent)]
         found += [Ask("", said[number - 1].user_id, "user")] if number % 2 else []
-    for ask in said if known.prices else []:
-        low, high = sorted(rng.sample(known.prices, 2)) if len(known.prices) > 1 else (0, known.prices[0])
-        found.append(Ask(ask.query, None, "filtered", ask.intent, filters=Filters(price_cents=PriceRange(min=low, max=high))))
+    for number, ask in enumerate(said if known.products else []):
+        filters = as_of(rng.choice(known.products), number % KINDS, rng.choice(known.products).price_cents)
+        found.append(Ask(ask.query if number // KINDS % 2 else "", None, "filtered", ask.intent, filters=filters))
     rng.shuffle(found)
     return [Ask(a.query, a.user_id, a.kind, a.intent, a.wanted, a.filters, probe) for probe, a in enumerate(found)]
+
+
+KINDS = 5
+"""Ways to filter: by price, brand, category, colour, and by all of them."""
+
+
+def as_of(product: Product, kind: int, price_cents: int) -> Filters:
+    """Filters that the product passes: by price (up or down to another one), and as `kind` says by what else is known of it."""
+    low, high = sorted((product.price_cents, price_cents))
+    everything = kind == KINDS - 1
+    brand = [product.brand] if product.brand and (everything or kind == 1) else None
+    category = [product.categories[-1 if everything else 0]] if product.categories and (everything or kind == 2) else None
+    attributes = {COLOR: [product.color]} if product.color and (everything or kind == 3) else None
+    price = PriceRange(min=low, max=high) if everything or not (brand or category or attributes) else None
+    return Filters(brand=brand, category=category, price_cents=price, attributes=attributes)
+
+
+def breaks(product: Product, filters: Filters) -> str | None:
+    """The filter that the product does not pass, as words; brands and colours compare folded, as the shop does it. None: it passes all."""
+    price, of_color = filters.price_cents, (filters.attributes or {}).get(COLOR)
+    if price and not (price.min or 0) <= product.price_cents <= (price.max if price.max is not None else product.price_cents):
+        return f"price {product.price_cents}, asked for {price.min} to {price.max} cents"
+    if filters.brand and fold(product.brand) not in map(fold, filters.brand):
+        return f"brand {product.brand!r}, asked for {filters.brand}"
+    if filters.category and set(filters.category).isdisjoint(product.categories):
+        return f"category {list(product.categories)}, asked for {filters.category}"
+    if of_color and fold(product.color) not in map(fold, of_color):
+        return f"{COLOR} {product.color!r}, asked for {of_color}"
+    return None

@@ -93,6 +93,13 @@ def stale(file: Path, day_ms: int = 86_400_000) -> bool:
     return time.time() * 1000 - found.when_ms > day_ms
 
 
+def once_a_day(file: str, shop_root: Path) -> None:
+    """Measure the generator alone, if a load is to say so and the last time is long ago. Before anything is pinned: it needs its own core."""
+    if file and stale(Path(file)):
+        print("measuring the generator alone first (once a day)", flush=True)
+        command(["--shop-root", str(shop_root), "--results", str(Path(file).parent)])
+
+
 def command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="aisle load calibrate", description=__doc__)
     parser.add_argument("--url", default="", help="Not used: the system under load plays no part")

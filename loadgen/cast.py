@@ -8,7 +8,7 @@ import numpy as np
 
 from datagen.world import open_world
 from loadgen.asks import Ask
-from loadgen.shoppers import Habits, Shopper, TitleShopper, Wanted
+from loadgen.shoppers import Habits, Shopper, TitleShopper, Visit, Wanted
 from loadgen.worldly import WorldShopper
 from services.artifacts import Versions
 from services.catalogue import Catalogue
@@ -31,10 +31,13 @@ def plain(cast: Cast) -> Callable[[int], Ask]:
     """The query of shopper n, each time the first of a new one."""
 
     def ask(number: int) -> Ask:
-        visit = cast(number % 2**32).visit()
-        return Ask(visit.query, visit.user_id, intent=visit.intent)
+        return ask_of(cast(number % 2**32).visit())
 
     return ask
+
+
+def ask_of(visit: Visit) -> Ask:
+    return Ask(visit.query, visit.user_id, intent=visit.intent, right=visit.right if visit.right != visit.query else None)
 
 
 def _of_world(root: Path, seed: int) -> Cast:

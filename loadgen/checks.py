@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from services.contracts import Item, SearchAnswer
 
+
+class Summary(msgspec.Struct):
+    """What is looked at of a product's summary; the rest of it is passed over."""
+
+    title: str = ""
+    price_cents: int = -1
+
+
 _answers = msgspec.json.Decoder(SearchAnswer)
+_summaries = msgspec.json.Decoder(Summary)
 
 
 @dataclass(slots=True)
@@ -46,7 +54,7 @@ def check_page(answer: SearchAnswer, pages: Pages) -> list[str]:
         wrong.append(f"{len(ids)} items on the first page, though {answer.total.value} products match")
     if answer.cursor and len(ids) < pages.page_size:
         wrong.append("a cursor after a page that was not full")
-    if any(not _summary(item.summary).get("title") for item in answer.items):
+    if any(not _summary(item).title for item in answer.items):
         wrong.append("an item without a title")
     if not answer.query_id:
         wrong.append("no query_id")
@@ -55,16 +63,9 @@ def check_page(answer: SearchAnswer, pages: Pages) -> list[str]:
     return wrong
 
 
-class _Priced(msgspec.Struct):
-    price_cents: int = -1
-
-
 def prices(items: Sequence[Item]) -> list[int]:
     """Prices (cents) as the summaries of a page say them; -1 where there is none."""
-    try:
-        return [msgspec.json.decode(item.summary, type=_Priced).price_cents for item in items]
-    except msgspec.MsgspecError:
-        return [-1] * len(items)
+    return [_summary(item).price_cents for item in items]
 
 
 def check_events(status: int, body: bytes, sent: int) -> list[str]:
@@ -83,9 +84,8 @@ def check_events(status: int, body: bytes, sent: int) -> list[str]:
     return wrong
 
 
-def _summary(raw: msgspec.Raw) -> dict[str, Any]:
+def _summary(item: Item) -> Summary:
     try:
-        summary = msgspec.json.decode(raw)
+        return _summaries.decode(item.summary)
     except msgspec.MsgspecError:
-        return {}
-    return summary if isinstance(summary, dict) else {}
+        return Summary()

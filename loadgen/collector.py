@@ -16,6 +16,8 @@ class Totals(Struct, frozen=True):
     histograms: dict[str, Raw]
     planned: int
     sent: int
+    """With events; `searched` without."""
+    searched: int
     cpu_s: float
     left_alone: int = 0
     """Slots of page turns that had no page before them (its query failed or had no further page): they asked anew."""
@@ -27,7 +29,7 @@ class Collector:
     def __init__(self, warm_up_s: float) -> None:
         self.warm_up_s = warm_up_s
         self.batch: list[Seen] = []
-        self.measured = self.sent = self.planned = self.left_alone = 0
+        self.measured = self.sent = self.searched = self.planned = self.left_alone = 0
         self._times: defaultdict[str, Distribution] = defaultdict(Distribution)
         self.lag = Distribution()
 
@@ -35,11 +37,13 @@ class Collector:
         self.batch.append(seen)
         if seen.idle:
             return
+        search = seen.request != "events"
         self.sent += 1
+        self.searched += search
         if seen.at_s < self.warm_up_s:
             return
-        self.measured += 1
-        if seen.request != "events":
+        self.measured += search
+        if search:
             self.lag.add(seen.lag_ms)
         if seen.failure is None:
             self._of(seen.request, "latency").add(seen.latency_ms)
@@ -52,7 +56,7 @@ class Collector:
 
     def totals(self, cpu_s: float) -> Totals:
         histograms = {name: d.raw() for name, d in self._times.items()} | {"lag": self.lag.raw()}
-        return Totals(histograms, self.planned, self.sent, cpu_s, self.left_alone)
+        return Totals(histograms, self.planned, self.sent, self.searched, cpu_s, self.left_alone)
 
     def _of(self, request: Request, clock: str) -> Distribution:
         return self._times[f"{request}.{clock}"]
@@ -64,7 +68,6 @@ def merge(parts: list[Totals]) -> tuple[dict[str, Distribution], Totals]:
     for part in parts:
         for name, raw in part.histograms.items():
             distributions[name].merge(from_raw(raw))
-    sums = [(p.planned, p.sent, p.cpu_s, p.left_alone) for p in parts]
-    planned, sent, cpu_s, left_alone = (sum(column) for column in zip(*sums, strict=True)) if sums else (0, 0, 0.0, 0)
     raws = {name: d.raw() for name, d in distributions.items()}
-    return dict(distributions), Totals(raws, int(planned), int(sent), cpu_s, int(left_alone))
+    planned, sent, searched, left_alone = (sum(getattr(p, name) for p in parts) for name in ("planned", "sent", "searched", "left_alone"))
+    return dict(distributions), Totals(raws, planned, sent, searched, sum(p.cpu_s for p in parts), left_alone)

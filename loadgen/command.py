@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,11 +15,12 @@ from rich.console import Console
 from loadgen import calibrate, report, searching
 from loadgen.compare import compare, words
 from loadgen.options import OPTIONS, PROFILES
+from loadgen.pinning import pin, unpin
 from loadgen.run import find, load
 from services.errors import ConfigurationError
 
 WIDTH = 220
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Becomes Locust, whose exit code is that of the load."""
+    """Becomes Locust, whose exit code is that of the load (waits for it when it has to unpin what it pinned)."""
     about = "One load. Profiles: " + "; ".join(f"{n}: {h}" for n, h in PROFILES.items())
     parser = argparse.ArgumentParser(
-        prog="aisle load run", description=about, epilog="Other options go to Locust (--processes, --csv, ...)."
+        prog="aisle load run", description=about, epilog="Other options go to Locust (--processes, --master, --worker, --csv, ...)."
     )
     target(parser)
     parser.add_argument("--users", type=int, default=0, help="Closed loops: shoppers at once (default 20; report 1,000)")
@@ -56,11 +59,29 @@ def run(argv: Sequence[str]) -> int:
         flags = [option.flag, "--profile"] if option.name == "load_profile" else [option.flag]  # Locust has a --profile of its own
         parser.add_argument(*flags, dest=option.name, default=option.default, help=text, **more)
     known, more_argv = parser.parse_known_args(argv)
-    if known.calibration and calibrate.stale(Path(known.calibration)):
-        print("measuring the generator alone first (once a day)", flush=True)
-        calibrate.command(["--shop-root", str(known.shop_root), "--results", str(Path(known.calibration).parent)])
-    locust = command_line(known, more_argv)
-    os.execv(locust[0], locust)
+    if "--worker" in more_argv:
+        argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
+        os.execv(argv[0], argv)
+    calibrate.once_a_day(known.calibration, known.shop_root)
+    if not known.pin:
+        locust = command_line(known, more_argv)
+        os.execv(locust[0], locust)
+    known.pinned = pin(known.watch)
+    try:
+        return patiently(command_line(known, more_argv))
+    finally:
+        unpin(known.watch)
+
+
+def patiently(argv: Sequence[str]) -> int:
+    """The exit code of a child who has the last word: Ctrl-C and SIGTERM, which we wait out, are for it."""
+    child = subprocess.Popen(argv)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def target(parser: argparse.ArgumentParser) -> None:
@@ -70,13 +91,9 @@ def target(parser: argparse.ArgumentParser) -> None:
 
 def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
     """Locust's command line for a load."""
-    if known.pin:
-        from loadgen.pinning import pin  # psutil and affinities are needed for this alone
-
-        known.pinned = pin(known.watch)
     closed = known.load_profile in ("report", "closed")
     users = known.users or (1000 if known.load_profile == "report" else 20) if closed else _processes(more)
-    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", known.url]
+    argv = [*LOCUST, "--headless", "--only-summary", "--host", known.url]
     argv += ["--shop-root", str(known.shop_root), "--users", str(users), "--spawn-rate", str(max(1, min(100, users // 2)))]
     argv += ["--stop-timeout", "5s", "--loglevel", "WARNING"]
     for option in OPTIONS:
@@ -96,7 +113,7 @@ def _free_port() -> int:
 
 def _processes(more: Sequence[str]) -> int:
     """Open loops need one idle Locust user per process, so that each of them is told to begin."""
-    after = next((more[n + 1] for n, word in enumerate(more[:-1]) if word == "--processes"), "1")
+    after = next((more[n + 1] for n, word in enumerate(more[:-1]) if word in ("--processes", "--expect-workers")), "1")
     return (os.cpu_count() or 1) if after == "-1" else max(1, int(after)) if after.isdecimal() else 1
 
 

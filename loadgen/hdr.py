@@ -14,10 +14,11 @@ Z95 = 1.96
 
 
 class Raw(Struct, frozen=True):
-    """A whole histogram: HdrHistogram's compressed V2 encoding in base64, values in units of 100 ns; the sum is exact."""
+    """A whole histogram: HdrHistogram's compressed V2 encoding in base64, values in units of 100 ns; sum and maximum are exact."""
 
     hdr: str
     sum_ms: float
+    max_ms: float = 0.0
 
 
 class Distribution:
@@ -62,7 +63,7 @@ class Distribution:
         return self.quantile_ms(max(0, low) / self.count), self.quantile_ms(high / self.count)
 
     def raw(self) -> Raw:
-        return Raw(self._hdr.encode().decode() if self.count else "", self.sum_ms)
+        return Raw(self._hdr.encode().decode() if self.count else "", self.sum_ms, self.max_ms)
 
 
 def from_raw(raw: Raw) -> Distribution:
@@ -71,7 +72,7 @@ def from_raw(raw: Raw) -> Distribution:
     if raw.hdr:
         distribution._hdr = HdrHistogram.decode(raw.hdr)
         distribution.count = distribution._hdr.get_total_count()
-        distribution.max_ms = distribution._hdr.get_max_value() / UNITS_PER_MS
+        distribution.max_ms = raw.max_ms
     return distribution
 
 

@@ -1,25 +1,29 @@
 """Grades what a load saw, after it: every rule about answers. Pure: the shop's files come in as a shelf."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from loadgen.asks import Ask
+from loadgen.asks import Ask, breaks
 from loadgen.rules import Finding, Limits, share_rule
 from loadgen.seen import Seen, Shown
 from loadgen.shelf import Shelf
+from loadgen.timeline import Timeline, count
 
 PRICE_TOLERANCE_CENTS = 0
 
 
 @dataclass
 class Case:
-    """All records of a load, and views of them that several rules share. `warm_up_s`: what was sent before is not measured."""
+    """The records of a load that are graded, and views of them that several rules share. `warm_up_s`: what was sent before is not measured;
+    `counted`: every request, those included whose records were not kept (None: all were)."""
 
     seen: Sequence[Seen]
     shelf: Shelf
     limits: Limits = field(default_factory=Limits)
     warm_up_s: float = 0.0
+    counted: Timeline | None = None
 
     @cached_property
     def measured(self) -> list[Seen]:
@@ -49,14 +53,16 @@ def judge(case: Case) -> list[Finding]:
         pages(case),
         low_tier(case),
         own_profile(case),
+        one_profile(case),
         degraded(case),
     ]
 
 
 def answered(case: Case) -> Finding:
-    wrong = [f"{s.request}: {s.failure}" for s in case.measured if s.failure is not None]
+    counted = case.counted or count(case.seen, case.warm_up_s)
+    wrong = [f"{request}: {reason}" for request, reason in counted.unanswered.elements()]
     advice = "look at `aisle logs`; when it says overloaded, lower the rate (`aisle load peak` finds the highest)"
-    looked = len(case.measured)
+    looked = counted.counts.total()
     return share_rule(
         "every request is answered", wrong, looked, allowed=case.limits.failed, spare=1, what="requests failed", advice=advice
     )
@@ -99,16 +105,15 @@ def as_stored(case: Case) -> Finding:
 def constraints(case: Case) -> Finding:
     looked, wrong = 0, []
     for _, ask, shown in case.answers:
-        bounds = ask.filters.price_cents if ask.filters else None
         generation = case.shelf.generation(shown.generation)
-        if bounds is None or generation is None:
+        if ask.filters is None or generation is None:
             continue
-        for id_ in shown.ids:
-            looked += 1
-            price = generation[id_].price_cents if id_ in generation else bounds.min
-            if not (bounds.min or 0) <= (price or 0) <= (bounds.max if bounds.max is not None else 10**15):
-                wrong.append(f"{id_} at {price} cents, asked for {bounds.min} to {bounds.max}")
-    return share_rule("constraints are met", wrong, looked, what="products break a filter", advice="the server ignores filters")
+        looked += max(1, len(shown.ids))
+        wrong += [f"{id_}: {why}" for id_ in shown.ids if id_ in generation and (why := breaks(generation[id_], ask.filters))]
+        if not (shown.ids or ask.query or shown.degraded) and any(breaks(p, ask.filters) is None for p in generation.values()):
+            wrong.append(f"nothing found, though there are products with {ask.filters}")
+    advice = "the server ignores filters, or filters away what passes them"
+    return share_rule("constraints are met", wrong, looked, what="products (or empty pages) break a filter", advice=advice)
 
 
 def varied(case: Case) -> Finding:
@@ -203,6 +208,25 @@ def own_profile(case: Case) -> Finding:
         return Finding(rule=rule, state="open", value="no answer depends on who asks", threshold=f"at most {case.limits.other_profile:.1%}")
     allowed = case.limits.other_profile
     return share_rule(rule, wrong, looked, allowed=allowed, least=20, what="probes answered differently", advice=advice)
+
+
+def one_profile(case: Case) -> Finding:
+    """Two users who ask the same are answered alike only now and then, where what they get is not what nobody gets."""
+    answers: dict[tuple[str, int, int | None], dict[str | None, list[str]]] = {}
+    for _, ask, shown in _comparable(case):
+        if ask.kind != "stranger":
+            answers.setdefault((ask.query, shown.generation, shown.release), {}).setdefault(ask.user_id, shown.ids)
+    looked, wrong = 0, []
+    for (query, _, _), by_user in answers.items():
+        everybodys = by_user.pop(None, None)
+        for (a, page_a), (b, page_b) in itertools.combinations(by_user.items(), 2):
+            if everybodys is not None and not everybodys == page_a == page_b:
+                looked += 1
+                if page_a == page_b:
+                    wrong.append(f"{a} and {b} asking {query!r} get the same page, and nobody another one")
+    rule, allowed = "users are not all answered from one profile", case.limits.one_profile
+    advice = "signed-in users get what one profile, not their own, would make of it"
+    return share_rule(rule, wrong, looked, allowed=allowed, least=20, what="pairs of users get the same", advice=advice)
 
 
 def _comparable(case: Case) -> Iterator[tuple[Seen, Ask, Shown]]:

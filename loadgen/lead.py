@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from msgspec import structs
 
-from loadgen import judge, rules, seen, timeline, where
+from loadgen import judge, rules, where
 from loadgen.collector import Totals, merge
 from loadgen.hdr import Distribution
 from loadgen.options import Wish
@@ -29,11 +30,13 @@ from loadgen.run import (
 from loadgen.seen import REQUESTS, Request, Seen, SeenFile
 from loadgen.shelf import Shelf
 from loadgen.stats import StageTable, times
-from loadgen.timeline import Sample
+from loadgen.timeline import Sample, Timeline
 from services.waterfall import parse
 
-MAX_REASONS = 50
+SCHEDULE = "the schedule is kept"
 RECENT = 2000
+TIMINGS = 20_000
+"""Server-Timing headers that tables are made of, at most, evenly spread over what is graded."""
 
 
 class Watch:
@@ -72,15 +75,17 @@ class Lead:
         self.started_ms = int(time.time() * 1000)
         self.watch = Watch(pids)
         self._load_before = os.getloadavg()[0]
-        self._file = SeenFile(results / f"{name_of(self.started_ms)}.answers.jsonl") if results else None
-        self._kept: list[Seen] = []
+        self._file = SeenFile(results / f"{name_of(self.started_ms)}.answers.jsonl" if results else None)
+        self._timeline = Timeline(wish.warm_up_s, wish.good_ms)
         self._totals: list[Totals] = []
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._count = self._failed = 0
+        self._count = self._failed = self._processes = 0
         self._began: float | None = None
+        self._ended_s: float | None = None
 
-    def begin(self, in_s: float) -> None:
-        self._began = time.perf_counter() + in_s
+    def begin(self, in_s: float, processes: int = 1) -> None:
+        """So many processes were told to send."""
+        self._began, self._processes = time.perf_counter() + in_s, processes
 
     @property
     def clock_s(self) -> float:
@@ -89,18 +94,21 @@ class Lead:
 
     def take(self, batch: Sequence[Seen]) -> None:
         """Records of a process."""
-        if self._file:
-            self._file.write(batch)
-        else:
-            self._kept.extend(batch)
+        self._file.write(batch)
         for record in batch:
+            self._timeline.add(record)
+            if record.shown:
+                self.shelf.hold(record.shown.generation)
             if not record.idle:
                 self._count += 1
                 self._failed += not record.good
-                self._recent.append(record.latency_ms)
+                if record.request != "events":
+                    self._recent.append(record.latency_ms)
 
     def end(self, totals: Totals) -> None:
+        """A process has done its part; the load is as long as the longest."""
         self._totals.append(totals)
+        self._ended_s = self.clock_s
 
     def line(self, users: int) -> str:
         """How it goes, in one line."""
@@ -109,31 +117,30 @@ class Lead:
         p99 = float(np.quantile(self._recent, 0.99)) if self._recent else 0.0
         rate = self._count / max(1e-9, self.clock_s)
         total_s = self.wish.warm_up_s + self.wish.seconds
-        left = f"{max(0.0, total_s - self.clock_s):.0f} s left" if self.wish.seconds else f"{self.wish.requests:,} requests wanted"
+        left = f"{max(0.0, total_s - self.clock_s):.0f} s left" if self.wish.seconds else self._still_wanted()
         phase = "warm-up" if self.clock_s < self.wish.warm_up_s else "measuring"
         shoppers = "" if self.wish.open else f"{users:,} shoppers  "
         return f"{self.clock_s:5.0f} s  {phase}  {shoppers}{self._count:,} requests, {rate:,.1f}/s  p99 {p99:.1f} ms  {self._failed:,} failed  {left}"
 
+    def _still_wanted(self) -> str:
+        searches = self._timeline.searches
+        if self.clock_s <= self.wish.warm_up_s or not searches:
+            return f"{self.wish.requests:,} searches wanted after {self.wish.warm_up_s:g} s"
+        left_s = max(0, self.wish.requests - searches) * (self.clock_s - self.wish.warm_up_s) / searches
+        return f"{searches:,} of {self.wish.requests:,} searches, about {left_s:.0f} s left"
+
     def finish(self, users: int, locust: Mapping[str, float], pinned: str, calibration: Calibration | None, *, interrupted: bool) -> Run:
-        """Grade everything. The records are read back from their file: a load keeps none in memory."""
-        if self._file:
-            self._file.close()
-        records = list(seen.read(self._file.path)) if self._file else self._kept
+        """Grade everything. The records are read back from their file: a load keeps none in memory, and only so many are graded."""
         distributions, totals = merge(self._totals)
-        length_s = self._length()
-        case = judge.Case(records, self.shelf, self.wish.limits, self.wish.warm_up_s)
-        rows = [
-            _requests(kind, case.measured, distributions, length_s) for kind in REQUESTS if any(s.request == kind for s in case.measured)
-        ]
+        length_s, counted = self._length(), self._timeline
+        records, stages, parts = self._read_back()
+        case = judge.Case(records, self.shelf, self.wish.limits, self.wish.warm_up_s, counted)
+        rows = [_requests(kind, counted, distributions, length_s) for kind in REQUESTS if counted.counts[kind]]
         latency, service = (_both(distributions, clock) for clock in ("latency", "service"))
         quality = measure(self.root, records) if self.wish.judged else None
-        waterfalls = [w for s in case.measured if s.timing and (w := parse(s.timing))]
         findings = self._clock_rules(distributions, totals, latency)
         if self.wish.judged:
             findings += [*judge.judge(case), rule(quality, self.wish.limits.quality_margin)]
-        stages = StageTable()
-        for waterfall in waterfalls:
-            stages.add(waterfall)
         shown = [s.shown for s in case.measured if s.shown]
         return Run(
             format=FORMAT,
@@ -149,28 +156,41 @@ class Lead:
             locust=dict(locust),
             histograms=totals.histograms,
             generator=_generator(distributions, totals, len(self._totals)),
-            seconds_seen=timeline.seconds(records),
-            blocks=timeline.blocks(records, self.wish.warm_up_s, length_s),
+            seconds_seen=counted.seconds(),
+            blocks=counted.blocks(length_s),
             resources=self.watch.samples,
-            where=where.table(waterfalls, latency),
+            where=parts.rows(latency),
             stages=stages.report(),
             tiers=where.tier_hits(case.measured),
             degraded=dict(Counter(d for s in shown for d in s.degraded).most_common()),
             generations=sorted({s.generation for s in shown}),
             releases=sorted({s.release for s in shown if s.release is not None}),
-            failures=_failures(case.measured),
+            failures=[Failure(REQUESTS[request], reason, n) for (request, reason), n in counted.reasons.most_common()],
             findings=findings,
             verdict=rules.verdict(findings),
-            answers_file=self._file.path.name if self._file else "",
-            answers_left_out=self._file.left_out if self._file else 0,
+            answers_file=self._file.name,
+            graded_of=self._file.every,
             interrupted=interrupted,
             quality=quality,
             shoppers=shoppers(self.root, records),
             calibration=calibration,
         )
 
+    def _read_back(self) -> tuple[list[Seen], StageTable, where.WhereTable]:
+        """The records that are graded, without the timings of which the tables are made."""
+        records, stages, parts = [], StageTable(), where.WhereTable()
+        every, timed = max(1, self._file.kept // TIMINGS), 0
+        for s in self._file.read():
+            records.append(structs.replace(s, timing=""))
+            timed += bool(s.timing)
+            if s.timing and timed % every == 0 and s.at_s >= self.wish.warm_up_s and not s.idle and (waterfall := parse(s.timing)):
+                stages.add(waterfall)
+                parts.add(waterfall, s.service_ms)
+        self._file.close()
+        return records, stages, parts
+
     def _length(self) -> float:
-        ran_s = self.clock_s - self.wish.warm_up_s
+        ran_s = (self._ended_s or self.clock_s) - self.wish.warm_up_s
         return max(1e-9, min(ran_s, self.wish.seconds) if self.wish.seconds else ran_s)
 
     def _clock_rules(self, distributions: Mapping[str, Distribution], totals: Totals, latency: Distribution) -> list[Finding]:
@@ -192,26 +212,23 @@ class Lead:
                 threshold="more than 0 s",
             ),
         ]
-        if self.wish.open:
-            missed = [""] * max(0, totals.planned - totals.sent)
-            advice = "requests were planned and never recorded: the load was stopped, or the generator broke down"
-            found.append(
-                rules.share_rule(
-                    "the schedule is kept", missed, totals.planned, allowed=0.001, what="planned requests are missing", advice=advice
-                )
-            )
-        return found
+        if (lost := self._processes - len(self._totals)) > 0:
+            value, advice = f"{lost} of {self._processes} processes ended without a word", "look at what they said; run the load again"
+            return [*found, Finding(rule=SCHEDULE, state="broken", value=value, threshold="all report", advice=advice)]
+        missed = [""] * max(0, totals.planned - totals.searched)
+        advice = "requests were planned and never recorded: the load was stopped, or the generator broke down"
+        what = "planned requests are missing"
+        return [*found, rules.share_rule(SCHEDULE, missed, totals.planned, allowed=0.001, what=what, advice=advice)]
 
 
-def _requests(kind: Request, measured: Sequence[Seen], distributions: Mapping[str, Distribution], seconds: float) -> Requests:
-    of_kind = [s for s in measured if s.request == kind]
+def _requests(kind: Request, counted: Timeline, distributions: Mapping[str, Distribution], seconds: float) -> Requests:
     latency = distributions.get(f"{kind}.latency", Distribution())
     service = distributions.get(f"{kind}.service", Distribution())
     return Requests(
         kind=REQUESTS[kind],
-        count=len(of_kind),
-        failed=sum(not s.good for s in of_kind),
-        per_second=round(len(of_kind) / seconds, 2),
+        count=counted.counts[kind],
+        failed=counted.failed[kind],
+        per_second=round(counted.counts[kind] / seconds, 2),
         latency=times(latency),
         service=times(service),
         p99_interval_ms=latency.interval_ms(0.99),
@@ -251,12 +268,3 @@ def _generator(distributions: Mapping[str, Distribution], totals: Totals, proces
         per_core_s=round(totals.sent / totals.cpu_s, 1) if totals.cpu_s else 0.0,
         left_alone=totals.left_alone,
     )
-
-
-def _failures(measured: Sequence[Seen]) -> list[Failure]:
-    reasons: Counter[tuple[str, str]] = Counter()
-    for s in measured:
-        for reason in [s.failure] if s.failure else s.wrong:
-            known = (s.request, reason) in reasons or len(reasons) < MAX_REASONS
-            reasons[(s.request, reason) if known else (s.request, "other reasons")] += 1
-    return [Failure(REQUESTS[request], reason, count) for (request, reason), count in reasons.most_common()]  # type: ignore[index]  # the keys are requests

@@ -16,7 +16,7 @@ import msgspec
 from gevent.event import Event
 from locust import FastHttpUser, constant, events, task
 from locust.exception import StopUser
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from rich.console import Console
 
 from loadgen import page
@@ -68,7 +68,6 @@ class Session:
         self._root = Path(environment.parsed_options.shop_root)
         self.shelf, self.known = known(self._root)
         self._pools: dict[tuple[Any, ...], Pool] = {}
-        self._dispatcher = Dispatcher(environment)
 
     @property
     def leads(self) -> bool:
@@ -90,6 +89,9 @@ class Session:
         self.wish = wish(options)
         self.run = None
         self._ends = Event()
+        self._dispatcher = Dispatcher(self.environment)
+        for user in (Connections, ShopperUser):
+            user.network_timeout = user.connection_timeout = self.wish.timeout_s
         if self.leads:
             self.lead = Lead(self.wish, self.shelf, self._root, self.results, watched(options.watch))
             gevent.spawn(self._follow, self.lead)
@@ -109,6 +111,7 @@ class Session:
         if key not in self._pools:
             ask = plain(cast)
             asks = mixed(ask, self.known, w.mix, w.pool, w.seed) if w.open else []
+            self._pools.clear()
             self._pools[key] = Pool(asks, probes(ask, self.known, w.seed) if w.mix.probes else [], w.mix.probes)
         return self._pools[key]
 
@@ -120,12 +123,13 @@ class Session:
             workers = list(self.runner.clients.keys())
             self._expected, self._asked = set(workers), Event()
             self.runner.send_message("aisle-probe", None, workers[0])
-            self._asked.wait(120)
+            self._wait(self._asked, {workers[0]})
             at = time.time() + IN_STEP_S
-            lead.begin(IN_STEP_S)
+            lead.begin(IN_STEP_S, len(workers))
             for index, client_id in enumerate(workers):
                 self.runner.send_message("aisle-begin", {"index": index, "of": len(workers), "at": at}, client_id)
-            self._ends.wait()
+            self._wait(self._ends, self._expected)
+            self._ends.set()
         else:
             assert self.crew
             self.crew.ask_probes_idle(self._dispatcher.post)
@@ -138,6 +142,12 @@ class Session:
             self.runner.stop()
         else:
             self.runner.quit()
+
+    def _wait(self, event: Event, who: set[str]) -> None:
+        """Until it happens, or all workers are gone who could make it happen."""
+        while who and not event.wait(BATCH_S):
+            clients = self.runner.clients
+            who -= {worker for worker in who if worker not in clients or clients[worker].state == STATE_MISSING}
 
     def probe(self) -> None:
         """A worker was told to ask the probes."""
@@ -319,8 +329,7 @@ class ShopperUser(FastHttpUser):
 def _init(environment: Any, **_: Any) -> None:
     try:
         session = environment.aisle = Session(environment)
-        for user in (Connections, ShopperUser):
-            user.network_timeout = user.connection_timeout = wish(environment.parsed_options).timeout_s
+        wish(environment.parsed_options)  # what makes no load is said before anything starts
     except ConfigurationError as error:
         raise SystemExit(f"load: {error}") from None
     environment.events.test_start.add_listener(lambda **_: session.start())
@@ -345,9 +354,9 @@ def _listen(runner: Any, session: Session) -> None:
 
 
 def _report(environment: Any, session: Session) -> None:
+    environment.process_exit_code = 2
     run = session.finish()
     if run is None:
-        environment.process_exit_code = 2
         return
     console = Console(highlight=False, soft_wrap=True, width=max(WIDTH, Console().width))
     show(run, console)

@@ -47,7 +47,7 @@ OPTIONS = (
     Option("load_profile", "closed", "; ".join(f"{n}: {h}" for n, h in PROFILES.items()), tuple(PROFILES)),
     Option("seconds", 0.0, "Length of the measured part; 0: as the profile has it (60; soak 3600; report: until its requests are sent)"),
     Option("warm_up", -1.0, "Seconds before the measured part, left out of every figure; -1: as the profile has it (report 30, else 5)"),
-    Option("requests", 0, "End after so many measured requests; 0: as the profile has it (report 20,000, else no limit)"),
+    Option("requests", 0, "End after so many measured searches; 0: as the profile has it (report 20,000, else no limit)"),
     Option("think", 0.0, "Closed: mean seconds between a shopper's steps, exponential; 0: as the profile has it (report 10, closed 1)"),
     Option("rate", 20.0, "Open loops: requests a second over all processes"),
     Option("arrivals", "poisson", "Open loops: how requests arrive", ("poisson", "fixed", "trace")),
@@ -68,6 +68,7 @@ OPTIONS = (
     Option("seed", 1, "Seed of schedule, queries and decisions"),
     Option("timeout", 10.0, "Seconds after which a request counts as not answered"),
     Option("deadline_ms", 0.0, "x-deadline-ms of every request; 0: none is sent"),
+    Option("good_ms", 500.0, "Second by second, and beyond the peak: an answer that takes longer is not goodput"),
     Option("max_lag", Limits().lag_p99_ms, "Rule: p99 of the generator's own lag, ms"),
     Option("max_failed", Limits().failed, "Rule: share of failed requests"),
     Option("max_degraded", Limits().degraded, "Rule: share of degraded answers"),
@@ -105,6 +106,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     seed: int
     timeout_s: float
     deadline_ms: float
+    good_ms: float = 500.0
     limits: Limits
     judged: bool
 
@@ -142,6 +144,8 @@ def wish(options: Any) -> Wish:
     shares = {"turn": o.turn, "click": o.click, "rare": o.rare, "empty": o.empty, "probes": o.probes, "claim": o.claim}
     if wrong := next((n for n, share in shares.items() if not 0 <= share <= 1), None):
         raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
+    if o.rare + o.empty + max(0.0, o.misspelt) > 1:
+        raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
     if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0:
         raise ConfigurationError("--rate, --page-size, --pool, --pace and --timeout have to be above 0")
     if o.arrivals == "trace" and not o.trace:
@@ -168,6 +172,7 @@ def wish(options: Any) -> Wish:
         seed=int(o.seed),
         timeout_s=o.timeout,
         deadline_ms=o.deadline_ms,
+        good_ms=o.good_ms,
         limits=limits,
         judged=o.judged == "yes",
     )

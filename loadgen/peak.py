@@ -73,9 +73,8 @@ class Bracket:
             self.low = max((r for r, h in self.tried if h and r < self.high), default=0.0)
 
 
-def search(start: float, held: Callable[[float], bool], close: float = CLOSE) -> Bracket:
-    """Widen from `start`, then bisect."""
-    bracket = Bracket(start, close=close)
+def search(bracket: Bracket, held: Callable[[float], bool]) -> Bracket:
+    """Widen from the bracket's start, then bisect; what is found so far is in the bracket, should `held` be interrupted."""
     while (rate := bracket.next()) is not None:
         bracket.tell(rate, held(rate))
     return bracket
@@ -90,7 +89,10 @@ class Peak(Struct, frozen=True, kw_only=True):
     repetitions: list[float]
 
 
-def conclude(brackets: Sequence[Bracket]) -> Peak:
+def conclude(brackets: Sequence[Bracket]) -> Peak | None:
+    """None when there is no bracket."""
+    if not brackets:
+        return None
     peaks = [b.low for b in brackets]
     high = max((b.high for b in brackets if b.high != float("inf")), default=max(peaks))
     return Peak(rate=statistics.median(peaks), low=min(peaks), high=high, repetitions=peaks)
@@ -100,7 +102,7 @@ def conclude(brackets: Sequence[Bracket]) -> Peak:
 
 
 class Beyond(Struct, frozen=True, kw_only=True):
-    """Goodput: searches answered well within the deadline, per second. `recovered_s` None: not before the load ended."""
+    """Goodput: searches answered well and within `--good-ms` of the moment they were meant for, per second. `recovered_s` None: not before the load ended."""
 
     offered: float
     goodput: float

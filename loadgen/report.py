@@ -10,7 +10,7 @@ from loadgen.run import Requests, Run
 from loadgen.stats import Share, StageReport
 from loadgen.where import PAPER_HARDWARE
 
-TWO_DIGITS = "Locust keeps percentiles in two significant digits and counts the warm-up; ours are HDR histograms (three digits) of the measured part."
+TWO_DIGITS = "Locust keeps percentiles in two significant digits and counts everything (warm-up, probes, events); ours are HDR histograms (three digits) of the measured part."
 
 
 def show(run: Run, console: Console) -> None:
@@ -131,6 +131,8 @@ def _tail(run: Run) -> str:
         f"\nlearned stages: {_share(run.stages.ai)}; all others: {_share(run.stages.other)}",
         f"generation {_list(run.generations)}, release {_list(run.releases)}",
     ]
+    if run.graded_of > 1:
+        lines.append(f"graded: the answers of one chain of requests in {run.graded_of} (every request is counted)")
     if tiers:
         lines.append(f"tiers (searched / gave candidates / share of the items of first pages): {tiers}")
     if run.degraded:

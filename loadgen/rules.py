@@ -27,6 +27,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Share of different queries, one after the other, that get the same page."""
     titles_missed: float = 0.40
     other_profile: float = 0.10
+    one_profile: float = 0.90
+    """Share of pairs of users with the same query who get the same page, though it is not everybody's."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -117,7 +117,8 @@ class Run(Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     verdict: str
     answers_file: str = ""
-    answers_left_out: int = 0
+    graded_of: int = 1
+    """Of so many chains of requests, the answers to one were graded: 1 means all."""
     interrupted: bool = False
     quality: Quality | None = None
     shoppers: Graded | None = None

@@ -5,6 +5,7 @@ are its own (`share`), so that one process and many send the same.
 """
 
 import itertools
+import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,13 @@ def in_sessions(sessions_per_s: float, seconds: float, seed: int, *, pace: float
     rows = rows[np.argsort(all_.at_s[rows], kind="stable")]
     columns = (all_.at_s[rows].tolist(), all_.session[rows].tolist(), all_.turns[rows].tolist())
     return itertools.starmap(Slot, zip(*columns, strict=True))
+
+
+def thinking(mean_s: float, seed: int, shopper: int) -> Iterator[float]:
+    """Seconds that a shopper of a closed loop thinks, each time: exponential."""
+    rng = random.Random(f"{seed}:think:{shopper}")
+    while True:
+        yield rng.expovariate(1 / mean_s)
 
 
 def share(slots: Iterable[Slot], index: int, of: int) -> Iterator[Slot]:

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from loadgen import calibrate
 from loadgen.peak import CLOSE, Beyond, Bracket, Objective, Peak, busiest, conclude, holds, latency_ms, objective, saturates, search
 from loadgen.peak import beyond as judge_beyond
 from loadgen.pinning import pin, unpin
@@ -35,6 +36,8 @@ class Loads:
         argv += [
             "--watch",
             k.watch,
+            "--calibration",
+            k.calibration,
             "--rate",
             f"{rate:.3f}",
             "--pinned",
@@ -93,6 +96,7 @@ def peak(argv: Sequence[str]) -> int:
     parser.add_argument("--close", type=float, default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
     known, more = parser.parse_known_args(argv)
     slo, console = objective(known.slo), Console(highlight=False, soft_wrap=True, width=220)
+    calibrate.once_a_day(known.calibration, known.shop_root)
     known.pinned = pin(known.watch) if known.pin else "not pinned"
     console.print(f"peak of {known.slo}, profile {known.profile}, {known.seconds:g} s a load; {known.pinned}")
     loads = Loads(known, more, console)
@@ -101,12 +105,14 @@ def peak(argv: Sequence[str]) -> int:
         for number in range(known.repetitions):
             console.print(f"repetition {number + 1} of {known.repetitions}")
             start = known.start if not brackets else brackets[-1].low or known.start
-            brackets.append(search(start, lambda rate: loads.held(rate, slo), known.close))
+            brackets.append(Bracket(start, close=known.close))
+            search(brackets[-1], lambda rate: loads.held(rate, slo))
     except KeyboardInterrupt:
         console.print("interrupted: what was found so far")
+        brackets = [bracket for bracket in brackets if bracket.low]
     finally:
         unpin(known.watch)
-    found = conclude(brackets) if brackets else None
+    found = conclude(brackets)
     if not found or not found.rate:
         console.print("no rate holds: see the reasons above")
         return 1
@@ -148,6 +154,7 @@ def beyond(argv: Sequence[str]) -> int:
     known, more = parser.parse_known_args(argv)
     rate = known.peak or _last_peak(known.results)
     console = Console(highlight=False, soft_wrap=True, width=220)
+    calibrate.once_a_day(known.calibration, known.shop_root)
     known.pinned = pin(known.watch) if known.pin else "not pinned"
     loads = Loads(known, more, console)
     try:
@@ -165,7 +172,8 @@ def beyond(argv: Sequence[str]) -> int:
         run = loads.run(rate / 2, *spike, "--seconds", str(2 * known.around + known.spike_seconds), "--warm-up", str(known.warm_up))
     finally:
         unpin(known.watch)
-    good = at_peak.total.per_second * (1 - at_peak.total.failed / max(1, at_peak.total.count))
+    measured = [s for s in at_peak.seconds_seen if s.at_s >= known.warm_up]
+    good = sum(s.good for s in measured) / max(1, len(measured))
     found = judge_beyond(run.seconds_seen, known.warm_up + known.around, known.spike_seconds, good)
     return _say_beyond(found, run, console)
 

@@ -1,5 +1,7 @@
 """What a load saw, one record for each request: made while it runs, graded afterwards. Also the file in which the records are kept."""
 
+import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -9,7 +11,6 @@ from msgspec import Struct
 
 from loadgen.asks import Ask
 from services.contracts import TierCount
-from services.errors import ConfigurationError
 
 Request = Literal["first", "next", "events"]
 REQUESTS: dict[Request, str] = {"first": "first pages", "next": "page turns", "events": "events"}
@@ -64,36 +65,72 @@ class Seen(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Seen)
+GRADED = 60_000
+"""Records that are graded, at most: about 200 MB when they are read back."""
+BAD_KEPT = 1_000
 
 
 class SeenFile:
-    """Appends records as JSON lines; up to `limit` of them, the rest is counted."""
+    """The records that are graded after a load, one JSON document a line; a file without a path is gone when it is closed.
 
-    def __init__(self, path: Path, limit: int = 500_000) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._left, self.left_out = path, limit, 0
-        self._file = open(path, "wb")  # noqa: SIM115  # open as long as the load; `close` ends it
+    When there are more than `limit`, those of every second chain are kept, then of every fourth, ...: whole chains, evenly spread over the
+    load, so that a load of any length is graded in the same memory. What is not good is kept whatever its chain (the first BAD_KEPT), and so
+    is what was asked while idle.
+    """
+
+    def __init__(self, path: Path | None, limit: int = GRADED) -> None:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "w+b") if path else tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the load; `close` ends it
+        self.name, self._limit = path.name if path else "", limit
+        self._levels: Counter[int] = Counter()
+        self._level = self._kept = self._bad = 0
+
+    @property
+    def kept(self) -> int:
+        return self._kept
+
+    @property
+    def every(self) -> int:
+        """Of so many chains, the records of one are kept."""
+        return 1 << self._level
 
     def write(self, records: Iterable[Seen]) -> None:
-        kept = []
-        for record in records:
-            if self._left > 0:
-                self._left -= 1
-                kept.append(record)
-            else:
-                self.left_out += 1
+        kept = [record for record in records if self._wanted(record)]
         if kept:
             self._file.write(_encoder.encode_lines(kept))
+
+    def _wanted(self, record: Seen) -> bool:
+        if not record.good and self._bad < BAD_KEPT:
+            self._bad += 1
+            return True
+        level = level_of(record)
+        if level < self._level:
+            return False
+        self._levels[level] += 1
+        self._kept += 1
+        while self._kept > self._limit and self._level < IDLE:
+            self._kept -= self._levels[self._level]
+            self._level += 1
+        return True
+
+    def read(self) -> Iterator[Seen]:
+        """What is kept, in the order in which it came."""
+        self._file.seek(0)
+        bad = 0
+        for line in self._file:
+            record = _decoder.decode(line)
+            bad += not record.good
+            if level_of(record) >= self._level or (not record.good and bad <= BAD_KEPT):
+                yield record
 
     def close(self) -> None:
         self._file.close()
 
 
-def read(path: Path) -> Iterator[Seen]:
-    """The records of a load. Raises ConfigurationError for a file that is none."""
-    try:
-        with open(path, "rb") as file:
-            for line in file:
-                yield _decoder.decode(line)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigurationError(f"{path}: {error}; it should hold the records of a load, one JSON document a line") from None
+IDLE = 32
+
+
+def level_of(record: Seen) -> int:
+    """0 for half of the chains, 1 for a quarter, ...: leading zeros of the chain's number times the golden ratio, which spreads them evenly."""
+    return IDLE if record.idle else IDLE - (record.chain * 2654435769 & 0xFFFFFFFF).bit_length()

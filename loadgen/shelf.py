@@ -3,24 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loadgen.asks import Known
+from loadgen.asks import Known, Product
 from services.artifacts import Versions
-from services.catalogue import TIERS, Catalogue
+from services.catalogue import COLOR, TIERS, Categories
 from services.errors import ConfigurationError
 from services.shop import Shop
 
 LOW = len(TIERS) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    title: str
-    price_cents: int
-    tier: int  # index into catalogue.TIERS
-
+FILES = ("catalogue.parquet", "categories.parquet", "popularity.parquet")
+COLUMNS = ["product_no", "product_id", "title", "price_cents", "brand", "category_id", "attributes"]
 
 Generation = Mapping[str, Product]
 """Product id -> what it is."""
@@ -28,32 +25,51 @@ Generation = Mapping[str, Product]
 
 @dataclass(slots=True)
 class Shelf:
-    """Generations as they are needed; `None` for one that does not exist (any more)."""
+    """Generations as they are needed; `None` for one that does not exist."""
 
     root: Path | None = None
     generations: dict[int, Generation | None] = field(default_factory=dict)
+    _held: dict[int, list[BinaryIO]] = field(default_factory=dict)
+
+    def hold(self, number: int) -> None:
+        """Open the files of a generation: a load that goes on over many builds can then read them at its end, though they were removed."""
+        if self.root and number not in self.generations and number not in self._held:
+            self._held[number] = _open(self.root, number)
 
     def generation(self, number: int) -> Generation | None:
         if number not in self.generations:
-            self.generations[number] = _read(self.root, number) if self.root else None
+            self.hold(number)
+            self.generations[number] = _read(self._held.pop(number, []))
         return self.generations[number]
 
 
-def _read(root: Path, number: int) -> Generation | None:
+def _open(root: Path, number: int) -> list[BinaryIO]:
+    """Its FILES (the last is missing in a shop without logs); [] when there is no such generation."""
     versions = Versions(Shop(root).generations)
     if number not in versions.complete():
+        return []
+    paths = [versions.folder(number) / name for name in FILES]
+    return [open(path, "rb") for path in paths if path.is_file()]  # `_read` closes them
+
+
+def _read(files: list[BinaryIO]) -> Generation | None:
+    if not files:
         return None
-    folder = versions.folder(number)
-    table = Catalogue(folder).table
-    columns = (table[c].to_pylist() for c in ("product_no", "product_id", "title", "price_cents"))
-    tiers = _tiers(folder / "popularity.parquet")
-    return {id_: Product(title, price, tiers.get(no, LOW)) for no, id_, title, price in zip(*columns, strict=True)}
+    table = pq.read_table(files[0], columns=COLUMNS)
+    categories = Categories(pq.read_table(files[1]))
+    tiers = _tiers(pq.read_table(files[2], columns=["product_no", "tier"])) if len(files) > 2 else {}
+    for file in files:
+        file.close()
+    lines = {category: tuple(categories.ancestors(category)) for category in [-1, *categories]}
+    numbers, ids, titles, prices, brands, own = (table[c].to_pylist() for c in COLUMNS[:-1])
+    colors = pc.map_lookup(table["attributes"], pa.scalar(COLOR), "first").to_pylist()
+    return {
+        id_: Product(title, price, tiers.get(no, LOW), brand, lines.get(category, ()), color or "")
+        for no, id_, title, price, brand, category, color in zip(numbers, ids, titles, prices, brands, own, colors, strict=True)
+    }
 
 
-def _tiers(file: Path) -> dict[int, int]:
-    if not file.is_file():
-        return {}
-    table = pq.read_table(file, columns=["product_no", "tier"])
+def _tiers(table: pa.Table) -> dict[int, int]:
     return dict(zip(table["product_no"].to_pylist(), table["tier"].to_pylist(), strict=True))
 
 
@@ -74,4 +90,4 @@ def known(root: Path, limit: int = 20_000) -> tuple[Shelf, Known]:
     tiers = {p.tier for p in products.values()}
     low = [(id_, p.title) for id_, p in unique if p.tier == LOW and len(tiers) > 1]
     new = [(id_, p.title) for id_, p in unique if old and (id_ not in old or old[id_].title != p.title)]
-    return shelf, Known(low[:limit], new[:limit], [p.price_cents for p in products.values()][:limit])
+    return shelf, Known(low[:limit], new[:limit], list(products.values())[:limit])

@@ -32,10 +32,16 @@ class Reaction:
 class Visit(Protocol):
     """One query of one shopper, from the first page to the last one read."""
 
-    query: str
     user_id: str | None
     intent: int
     """Of the shop's world; -1 in a shop without one."""
+
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def right(self) -> str:
+        """The right spelling of the query."""
 
     def read(self, items: Sequence[Item]) -> Reaction: ...
 
@@ -85,6 +91,10 @@ class TitleVisit:
     habits: Habits
     rng: random.Random
     intent: int = -1
+
+    @property
+    def right(self) -> str:
+        return self.query
 
     def read(self, items: Sequence[Item]) -> Reaction:
         actions: list[Action] = []

@@ -5,18 +5,19 @@ of 32 fields, 1,000 users.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from loadgen.hdr import Distribution
 from loadgen.seen import Seen
 from loadgen.stats import Times, is_ai, times
-from services.waterfall import Interval, Waterfall, critical_path
+from services.waterfall import OTHER, Interval, Waterfall, critical_path
 
 PAPER_HARDWARE = "16 nodes, 100,000 products of 32 fields, 1,000 users; AIBench report, arXiv 1908.08998"
+WHOLE = "whole search"
 PAPER: dict[str, tuple[float | None, float | None, float | None]] = {
-    "whole search": (161.0, 392.0, 956.0),
+    WHOLE: (161.0, 392.0, 956.0),
     "recommender": (75.7, 209.4, 557.7),
 }
 """Mean, p90, p99 in ms."""
@@ -44,32 +45,50 @@ class TierHits(Struct, frozen=True):
     shown: float
 
 
-def table(waterfalls: Iterable[Waterfall], latencies: Distribution) -> list[WhereRow]:
-    """Whole search as the client sees it, then every module's own time (its callees' apart), network and queue, AI and the rest."""
-    parts: defaultdict[str, Distribution] = defaultdict(Distribution)
-    critical: dict[str, float] = {}
-    whole_ms = 0.0
-    for waterfall in waterfalls:
-        whole_ms += waterfall.total_ms
-        for part, ms in _parts(waterfall).items():
-            parts[part].add(ms)
-        for stage, ms in critical_path(waterfall).items():
+OUTSIDE = "client to planner and back"
+"""What the client saw beyond what the planner measured: its network, its sockets, its own reading of the answer."""
+
+
+class WhereTable:
+    """Collects the waterfalls of answers."""
+
+    def __init__(self) -> None:
+        self._parts: defaultdict[str, Distribution] = defaultdict(Distribution)
+        self._critical: defaultdict[str, float] = defaultdict(float)
+        self._whole_ms = 0.0
+
+    def add(self, waterfall: Waterfall, service_ms: float) -> None:
+        """The waterfall of an answer and how long its client waited for it."""
+        path = critical_path(waterfall)
+        self._whole_ms += waterfall.total_ms
+        for stage, ms in path.items():
             for part in _names(stage):
-                critical[part] = critical.get(part, 0.0) + ms
-    rows = [WhereRow(part="whole search", times=times(latencies), critical_share=1.0, paper=_paper("whole search"))]
-    shares = {part: critical.get(part, 0.0) / whole_ms if whole_ms else 0.0 for part in parts}
-    order = sorted(parts, key=_order)
-    return rows + [WhereRow(part=p, times=times(parts[p]), critical_share=shares[p], paper=_paper(p)) for p in order]
+                self._critical[part] += ms
+        for part, ms in _parts(waterfall, path).items():
+            self._parts[part].add(ms)
+        self._parts[OUTSIDE].add(max(0.0, service_ms - waterfall.total_ms))
+
+    def rows(self, latencies: Distribution) -> list[WhereRow]:
+        """Whole search as the client sees it, then every module's own time (its callees', network and queue apart), AI and the rest."""
+        rows = [WhereRow(part=WHOLE, times=times(latencies), critical_share=1.0, paper=_paper(WHOLE))]
+        shares = {part: self._critical[part] / self._whole_ms if self._whole_ms else 0.0 for part in self._parts}
+        order = sorted(self._parts, key=_order)
+        return rows + [WhereRow(part=p, times=times(self._parts[p]), critical_share=shares[p], paper=_paper(p)) for p in order]
 
 
-def _parts(waterfall: Waterfall) -> dict[str, float]:
-    """Milliseconds per part of one search: busy time, so that what overlaps counts in full."""
+def _parts(waterfall: Waterfall, path: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds per part of one search: busy time, so that what overlaps counts in full; of time that no stage covers, as much as `path`
+    (the critical one) has of it."""
     hops = {e.name.rpartition(".")[0] for e in waterfall.intervals}
     found: dict[str, float] = {}
+    for stage, ms in path.items():
+        for part in _names(stage) if stage.endswith(OTHER) else ():
+            if part not in HOPS.values():
+                _add(found, part, ms)
     for entry in waterfall.intervals:
         ms = entry.end - entry.start
         if entry.name in HOPS and entry.name in hops:
-            _add(found, HOPS[entry.name], max(0.0, ms - _net(waterfall.intervals, entry.name)))
+            _add(found, HOPS[entry.name], max(0.0, ms - _apart(waterfall.intervals, entry.name)))
         elif entry.name not in hops or entry.name.endswith((".net", ".queue")):
             for part in _names(entry.name):
                 if part not in HOPS.values():
@@ -90,18 +109,19 @@ def _names(stage: str) -> list[str]:
         if HOPS[hop] == "recommender" and inner:
             names.append(f"{INSIDE}{hop} {inner}")
         return names
-    return [*names, "planner: " + ("product store" if stage == "fetch" else "own work" if stage == "other" else stage)]
+    return [*names, "planner: " + ("product store" if stage == "fetch" else "own work" if stage == OTHER else stage)]
 
 
-def _net(intervals: Sequence[Interval], hop: str) -> float:
-    return sum(e.end - e.start for e in intervals if e.name == f"{hop}.net")
+def _apart(intervals: Sequence[Interval], hop: str) -> float:
+    """What of a hop is not its service's own: the network, and the wait for a place."""
+    return sum(e.end - e.start for e in intervals if e.name in (f"{hop}.net", f"{hop}.queue"))
 
 
 def _add(parts: dict[str, float], name: str, ms: float) -> None:
     parts[name] = parts.get(name, 0.0) + ms
 
 
-_FIRST = ("recommender", INSIDE, "searcher", "ranker", "planner", "network", "queue", "AI", "other")
+_FIRST = ("recommender", INSIDE, "searcher", "ranker", "planner", "network", OUTSIDE, "queue", "AI", "other")
 
 
 def _order(part: str) -> tuple[int, str]:

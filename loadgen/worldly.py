@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datagen.behaviour import Shopper as WorldUser
+from datagen.wording import Wording
 from datagen.world import World
 from loadgen.shoppers import Action, Reaction
 from services.contracts import Item
@@ -22,7 +23,7 @@ class WorldShopper:
         if not self._user.wants_another_try:
             self._user, self._known = self._next_user()
         query = self._user.next_query()
-        return WorldVisit(query.text, self._user.user_id if self._known else None, query.intent, self._world, self._user)
+        return WorldVisit(query.wording, self._user.user_id if self._known else None, query.intent, self._world, self._user)
 
     def _next_user(self) -> tuple[WorldUser, bool]:
         """As likely as they come, and whether they are signed in."""
@@ -32,11 +33,19 @@ class WorldShopper:
 
 @dataclass(slots=True)
 class WorldVisit:
-    query: str
+    wording: Wording
     user_id: str | None
     intent: int
     world: World
     user: WorldUser
+
+    @property
+    def query(self) -> str:
+        return self.wording.text
+
+    @property
+    def right(self) -> str:
+        return self.wording.right
 
     def read(self, items: Sequence[Item]) -> Reaction:
         numbers = [self.world.product_no(item.product_id) for item in items]

@@ -20,7 +20,7 @@ import uvicorn
 from services.artifacts import Versions
 from services.shop import Shop
 
-CHEATS = ("constant", "user_cache", "drops", "no_low_tier", "other_profile", "repeats", "old_generation")
+CHEATS = ("constant", "user_cache", "drops", "no_low_tier", "other_profile", "repeats", "old_generation", "no_filters", "one_profile")
 TIERS = ("high", "medium", "low")
 TIMING = b"retrieve;dur=0.5;start=0.1, fetch;dur=0.2;start=0.6, total;dur=1.0;start=0.0"
 
@@ -98,16 +98,26 @@ class Server:
         if self.cheat == "user_cache" and user in self.first_answers:
             return self.first_answers[user]
         profile, self.last_user = self.last_user if self.cheat == "other_profile" else user, user
+        if self.cheat == "one_profile" and profile.startswith("load-"):
+            profile = "load-0"
         terms = set(query.lower().split())
         products = [p for p in self.products if not (self.cheat == "no_low_tier" and p["tier"] == 2)]
-        if filters:
-            low, high = filters["price_cents"].get("min") or 0, filters["price_cents"].get("max") or 10**12
-            products = [p for p in products if low <= p["price_cents"] <= high]
+        if filters and self.cheat != "no_filters":
+            products = [p for p in products if passes(p, filters)]
         scored = [(len(terms & p["words"]) + liking(profile, p["brand"]), p) for p in products if not terms or terms & p["words"]]
         found = [p for _, p in sorted(scored, key=lambda row: (-row[0], row[1]["product_id"]))][:60]
         if user:
             self.first_answers.setdefault(user, found)
         return found
+
+
+def passes(product: dict[str, Any], filters: dict[str, Any]) -> bool:
+    price = filters.get("price_cents") or {}
+    return (
+        (price.get("min") or 0) <= product["price_cents"] <= (price.get("max") or 10**12)
+        and product["brand"] in filters.get("brand", [product["brand"]])
+        and product["color"] in filters.get("attributes", {}).get("color", [product["color"]])
+    )
 
 
 def liking(user: str, brand: str) -> float:
@@ -132,7 +142,9 @@ def item(position: int, row: dict[str, Any]) -> dict[str, Any]:
 def _products(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(folder / "catalogue.parquet").to_pylist()
     tiers = dict(zip(*(pq.read_table(folder / "popularity.parquet")[c].to_pylist() for c in ("product_no", "tier")), strict=True))
-    return [{**row, "words": set(row["title"].lower().split()), "tier": tiers[row["product_no"]]} for row in rows]
+    return [
+        {**row, **dict(row["attributes"]), "words": set(row["title"].lower().split()), "tier": tiers[row["product_no"]]} for row in rows
+    ]
 
 
 async def respond(send: Any, status: int, answer: object) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deploy.layout import PROJECT
+from deploy.preflight import free_port
 from loadgen.run import Run
 from loadgen.run import load as load_run
 from services.artifacts import Versions
@@ -44,9 +45,10 @@ def make_shop(root: Path) -> Shop:
 def _row(no: int, generation: int) -> dict[str, object]:
     rng = random.Random(no)
     brand = rng.choice(BRANDS)
-    title = f"{brand} {rng.choice(COLOURS)} {rng.choice(NOUNS)} {rng.choice(('mini', 'max', 'pro', 'eco'))} x{no}"
+    colour = rng.choice(COLOURS)
+    title = f"{brand} {colour} {rng.choice(NOUNS)} {rng.choice(('mini', 'max', 'pro', 'eco'))} x{no}"
     row = {"product_no": no, "product_id": f"p{no}", "title": title, "brand": brand, "category_id": -1, "description": "", "image_link": ""}
-    return {**row, "price_cents": 1000 + no * 10 + generation, "created_ms": 0, "attributes": []}
+    return {**row, "price_cents": 1000 + no * 10 + generation, "created_ms": 0, "attributes": [("color", colour)]}
 
 
 @contextmanager
@@ -59,6 +61,20 @@ def server(*argv: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def workers(shop: Shop, count: int, lost: int = 0) -> "Iterator[tuple[tuple[str, ...], list[subprocess.Popen[bytes]]]]":
+    """Processes that wait for a lead and end with it (but for `lost` ones): what the lead has to be told, and they."""
+    port = str(free_port("127.0.0.1"))
+    argv = [sys.executable, "-m", "loadgen", "run", "--url", "", "--shop-root", str(shop.root), "--worker", "--master-port", port]
+    started = [subprocess.Popen(argv, cwd=PROJECT) for _ in range(count)]
+    try:
+        yield ("--master", "--expect-workers", str(count), "--master-bind-port", port), started
+        assert [process.wait(30) for process in started].count(0) == count - lost
+    finally:
+        for process in started:
+            process.kill()
 
 
 _numbers = itertools.count()

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.layout import PROJECT
-from loadgen import seen
+from loadgen.hdr import from_raw
 from loadgen.run import Run
+from loadgen.seen import Seen
 from services.shop import Shop
-from tests.system.load_shop import broken, load, make_shop, server
+from tests.system.load_shop import broken, load, make_shop, server, workers
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,9 @@ def test_shoppers_search_turn_pages_and_click_and_the_load_is_valid(url: str, sh
 def test_the_reports_profile_ends_after_its_requests_and_leaves_the_warm_up_out(url: str, shop: Shop, tmp_path: Path) -> None:
     few = ("--profile", "report", "--users", "20", "--think", "0.1", "--requests", "200", "--warm-up", "1", "--probes", "0.05")
     _, said, run = load(url, shop, tmp_path, *few)
-    assert 200 <= run.total.count + sum(r.count for r in run.requests if r.kind == "events") <= 230, said
+    assert 200 <= run.total.count <= 230, said
+    assert "161 / 392 / 956" in said, "the report's own figures beside ours"
+    assert "16 nodes" in said, "and its hardware"
     assert run.seconds_seen[0].at_s == 0
     assert run.blocks == [] or run.blocks[0].at_s >= 1
 
@@ -49,19 +54,36 @@ def test_the_reports_profile_ends_after_its_requests_and_leaves_the_warm_up_out(
 def asked(run: Run, folder: Path) -> list[tuple[float, str, str | None]]:
     """Planned moment, query and user of every search, in order."""
     [file] = folder.rglob(run.answers_file)
-    rows = [(s.at_s, s.ask.query, s.ask.user_id) for s in seen.read(file) if s.ask and not s.idle and s.request != "events"]
+    seen = [msgspec.json.decode(line, type=Seen) for line in file.read_bytes().splitlines()]
+    rows = [(s.at_s, s.ask.query, s.ask.user_id) for s in seen if s.ask and not s.idle and s.request != "events"]
     return sorted(rows, key=lambda row: (row[0], row[1]))
 
 
-def test_one_process_and_two_send_the_same_at_the_same_moments_and_count_the_same(url: str, shop: Shop, tmp_path: Path) -> None:
+def counts(run: Run) -> dict[str, int]:
+    return {name: from_raw(raw).count for name, raw in run.histograms.items()}
+
+
+def test_one_process_two_and_a_lead_with_workers_send_the_same_and_count_the_same(url: str, shop: Shop, tmp_path: Path) -> None:
     plan = ("--profile", "sessions", "--rate", "40", "--seconds", "4", "--pace", "4", "--click", "0")
     _, said_one, one = load(url, shop, tmp_path / "one", *plan)
-    _, said_two, two = load(url, shop, tmp_path / "two", *plan, "--processes", "2")
-    assert (broken(one), broken(two)) == (set(), set()), said_one + said_two
-    assert (one.generator.processes, two.generator.processes) == (1, 2)
-    assert asked(one, tmp_path / "one") == asked(two, tmp_path / "two")
-    assert one.total.count == two.total.count
-    assert one.generator.planned == two.generator.planned == two.generator.sent
+    for name in ("processes", "workers"):
+        with workers(shop, 2) if name == "workers" else nullcontext((("--processes", "2"), [])) as (options, _):
+            _, said, two = load(url, shop, tmp_path / name, *plan, *options)
+        assert (broken(one), broken(two)) == (set(), set()), said_one + said
+        assert (one.generator.processes, two.generator.processes) == (1, 2)
+        assert asked(one, tmp_path / "one") == asked(two, tmp_path / name)
+        assert (two.wish, two.total.count, counts(two)) == (one.wish, one.total.count, counts(one))
+        assert [(f.rule, f.state) for f in two.findings] == [(f.rule, f.state) for f in one.findings]
+        assert one.generator.planned == two.generator.planned == two.generator.sent
+
+
+def test_a_recorded_trace_is_replayed_at_its_moments(url: str, shop: Shop, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("".join(f"{1000 + at}\n" for at in (0, 0.5, 0.6, 0.61, 1.4, 1.41, 2.0)))
+    replayed = ("--profile", "open", "--arrivals", "trace", "--trace", str(trace), "--seconds", "2", "--pace", "1", "--claim", "0.1")
+    _, said, run = load(url, shop, tmp_path, *replayed, "--probes", "0", "--turn", "0")
+    assert [at_s for at_s, _, _ in asked(run, tmp_path)] == pytest.approx([0, 0.5, 0.6, 0.61, 1.4, 1.41, 2.0]), said
+    assert (run.generator.planned, run.total.count) == (7, 6), "the first is warm-up"
 
 
 @pytest.mark.parametrize("profile", ["ramp", "spike", "soak"])
@@ -95,6 +117,21 @@ def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, 
     assert run["generator"]["sent"] >= run["total"]["count"]
     assert "interrupted" in said
     assert run["seconds"] < 60
+
+
+def test_a_worker_that_is_lost_makes_the_load_invalid_and_the_others_end_it(url: str, shop: Shop, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
+    argv += ["--profile", "open", "--rate", "20", "--seconds", "8", "--warm-up", "0.2", "--probes", "0", "--pool", "50"]
+    with workers(shop, 2, lost=1) as (two, processes):
+        lead = subprocess.Popen([*argv, *two], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert lead.stdout
+        for line in lead.stdout:
+            if "measuring" in line:
+                break
+        processes[0].kill()
+        said = lead.communicate(timeout=120)[0]
+    assert "1 of 2 processes ended without a word" in said
+    assert lead.returncode == 1
 
 
 def test_a_run_is_printed_again_and_compared_in_words(url: str, shop: Shop, tmp_path: Path) -> None:

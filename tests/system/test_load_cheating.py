@@ -16,6 +16,8 @@ NAMED = {
     "other_profile": "everybody is answered from their own profile",
     "repeats": "no product comes twice over pages",
     "old_generation": "products exist in the generation named",
+    "no_filters": "constraints are met",
+    "one_profile": "users are not all answered from one profile",
 }
 OPEN = ("--profile", "open", "--rate", "80", "--seconds", "6", "--timeout", "2")
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from deploy.layout import PROJECT
 from deploy.preflight import free_port
+from loadgen.run import load
 from services.shop import Shop
-from tests.system.load_shop import make_shop, server
+from tests.system.load_shop import make_shop, server, workers
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MISSING = "chromium and chromedriver are not installed: apt-get install chromium chromium-driver"
@@ -30,15 +32,15 @@ def shop(tmp_path: Path) -> Shop:
     return make_shop(tmp_path / "shops" / "little")
 
 
-@pytest.fixture
-def page(shop: Shop, tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def locust(shop: Shop, folder: Path, *more: str) -> Iterator[str]:
     """Locust's page over an honest server; its address."""
     port = free_port("127.0.0.1")
     with server("-m", "tests.system.cheating_server", str(shop.root)) as url:
-        argv = [sys.executable, "-m", "locust", "-f", "loadgen/locustfile.py", "--host", url, "--shop-root", str(shop.root)]
+        argv = [sys.executable, "-m", "locust", "-f", "loadgen/locustfile.py", "--host", url, "--shop-root", str(shop.root), *more]
         argv += ["--web-host", "127.0.0.1", "--web-port", str(port), "--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"]
         argv += ["--load-profile", "open", "--rate", "40", "--seconds", "4", "--warm-up", "1", "--claim", "0.9", "--max-lag", "100000"]
-        process = subprocess.Popen([*argv, "--pool", "100", "--results", str(tmp_path / "loads")], cwd=PROJECT)
+        process = subprocess.Popen([*argv, "--pool", "100", "--results", str(folder)], cwd=PROJECT)
         try:
             address = f"http://127.0.0.1:{port}"
             until(lambda: answers(address), 60)
@@ -46,6 +48,12 @@ def page(shop: Shop, tmp_path: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture
+def page(shop: Shop, tmp_path: Path) -> Iterator[str]:
+    with locust(shop, tmp_path / "loads") as address:
+        yield address
 
 
 @pytest.fixture
@@ -105,6 +113,22 @@ def test_a_load_started_on_the_page_shows_our_figures_there(page: str, browser: 
     assert "VALID" in rules
     assert "kept" in rules
     assert list((tmp_path / "loads").glob("*[0-9].json"))
+
+
+def test_the_page_of_a_lead_shows_the_load_of_all_its_workers_one_after_the_other(shop: Shop, tmp_path: Path) -> None:
+    with workers(shop, 2) as (two, _), locust(shop, tmp_path / "loads", *two) as address:
+        until(lambda: httpx.get(f"{address}/stats/requests").json()["workers"][1:], 60)
+        shape = {"user_count": 2, "spawn_rate": 1, "load_profile": "open", "rate": 40, "seconds": 3, "warm_up": 1, "claim": 0.9}
+        for number in (1, 2):
+            assert httpx.post(f"{address}/swarm", data=shape, timeout=30).json()["success"]
+            until(lambda number=number: len(list((tmp_path / "loads").glob("*[0-9].json"))) == number, 60)
+            until(lambda: httpx.get(f"{address}/stats/requests").json()["state"] in ("stopped", "ready"), 60)
+            assert "generator: 2 processes" in httpx.get(f"{address}/stages").text
+            assert float(p99_of(httpx.get(f"{address}/stats/requests").json())) > 0
+    for file in (tmp_path / "loads").glob("*[0-9].json"):
+        run = load(file)
+        assert (run.verdict, run.wish.seconds, run.interrupted) == ("VALID", 3, False)
+        assert run.total.count > 60, "of both workers"
 
 
 def p99_of(answer: dict[str, Any]) -> str:

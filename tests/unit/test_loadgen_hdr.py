@@ -27,6 +27,7 @@ def test_merging_what_processes_saw_is_the_same_as_one_that_saw_all(a: list[floa
     for q in (0.0, 0.5, 0.9, 0.99, 1.0):
         assert both.quantile_ms(q) == pytest.approx(one.quantile_ms(q), rel=1e-3, abs=1e-3)
     assert both.mean_ms == pytest.approx(one.mean_ms)
+    assert both.max_ms == one.max_ms
 
 
 def test_an_interval_holds_the_quantile_and_needs_enough_times() -> None:

@@ -8,15 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadgen.asks import Ask
+from loadgen.asks import Ask, Product
 from loadgen.judge import Case, judge
 from loadgen.rules import Finding, Limits, enough, limit_rule, share_rule, verdict
 from loadgen.seen import Seen, Shown
-from loadgen.shelf import Product, Shelf
+from loadgen.shelf import Shelf
 from services.contracts import Filters, PriceRange
 
 RECORDED = Path(__file__).with_name("loadgen_recorded.json.gz")
-SHELF = Shelf(generations={1: {f"p{n}": Product(f"title {n}", 100 * n, n % 3) for n in range(60)}, 2: None})
+BRANDS, COLORS = ("Acmé", "umbra"), ("Red", "green", "blue")
+PRODUCTS = {f"p{n}": Product(f"title {n}", 100 * n, n % 3, BRANDS[n % 2], (n % 4, 10 + n % 4), COLORS[n % 3]) for n in range(60)}
+SHELF = Shelf(generations={1: PRODUCTS, 2: None})
 
 
 def page(number: int, ids: Sequence[str], ask: Ask | None = None, **more: object) -> Seen:
@@ -69,9 +71,33 @@ def test_another_generations_prices_are_found() -> None:
     assert "p2 costs 201" in finding.examples[0]
 
 
-def test_a_filter_that_is_not_kept_is_found() -> None:
-    ask = Ask("cheap", filters=Filters(price_cents=PriceRange(min=None, max=500)))
-    assert set(broken([*good(), page(70, ["p4", "p6"], ask)])) == {"constraints are met"}
+@pytest.mark.parametrize(
+    ("filters", "passes", "breaks"),
+    [
+        (Filters(price_cents=PriceRange(min=None, max=500)), "p5", "p6"),
+        (Filters(price_cents=PriceRange(min=500)), "p5", "p4"),
+        (Filters(brand=["ACME"]), "p4", "p5"),
+        (Filters(category=[13]), "p3", "p4"),
+        (Filters(category=[0, 1]), "p5", "p6"),
+        (Filters(attributes={"color": ["red", "BLUE"]}), "p2", "p4"),
+        (Filters(brand=["umbra"], attributes={"color": ["green"]}), "p1", "p4"),
+    ],
+)
+def test_a_filter_that_is_not_kept_is_found(filters: Filters, passes: str, breaks: str) -> None:
+    ask = Ask("cheap", filters=filters)
+    assert broken([*good(), page(70, [passes], ask)]) == {}
+    [finding] = broken([*good(), page(70, [passes, breaks], ask)]).values()
+    assert finding.rule == "constraints are met"
+    assert finding.examples[0].startswith(f"{breaks}: ")
+
+
+def test_a_filter_that_leaves_nothing_of_what_passes_it_is_found() -> None:
+    nothing = page(70, [], Ask("", filters=Filters(brand=["umbra"])))
+    [finding] = broken([*good(), nothing]).values()
+    assert finding.rule == "constraints are met"
+    assert "nothing found" in finding.examples[0]
+    assert broken([*good(), page(70, [], Ask("", filters=Filters(brand=["unheard of"])))]) == {}
+    assert broken([*good(), page(70, [], Ask("words that none of them has", filters=Filters(brand=["umbra"])))]) == {}
 
 
 def test_a_constant_is_found() -> None:
@@ -127,6 +153,20 @@ def test_a_user_who_gets_another_answer_than_when_idle_is_found() -> None:
     assert broken(profiles(HONEST)) == {}
     assert rule in broken(profiles({**HONEST, "user": 7}))
     assert rule in broken(profiles({**HONEST, "stranger": 3})), "a stranger has somebody's profile"
+
+
+def test_one_profile_for_all_users_is_found() -> None:
+    def asked(same: bool) -> list[Seen]:
+        """25 queries, each by two users and by nobody."""
+        starts = {None: 0, "u1": 3, "u2": 3 if same else 6}
+        return [
+            page(n, ids(n + start), Ask(f"q{n}", who, "user" if who else "nobody", probe=n))
+            for n in range(25)
+            for who, start in starts.items()
+        ]
+
+    assert broken(asked(same=False)) == {}
+    assert set(broken(asked(same=True))) == {"users are not all answered from one profile"}
 
 
 def test_a_user_who_did_something_may_get_another_answer() -> None:

@@ -12,14 +12,14 @@ from services.errors import ConfigurationError
 @settings(deadline=None)
 @given(st.floats(2, 5000), st.floats(1, 500))
 def test_the_search_closes_in_on_whatever_the_peak_is(peak: float, start: float) -> None:
-    bracket = search(start, lambda rate: rate <= peak)
+    bracket = search(Bracket(start), lambda rate: rate <= peak)
     assert bracket.low <= peak < bracket.high
     assert bracket.high / bracket.low <= CLOSE
     assert len(bracket.tried) < 40
 
 
 def test_a_system_that_holds_nothing_ends_the_search() -> None:
-    bracket = search(50, lambda rate: False)
+    bracket = search(Bracket(50), lambda rate: False)
     assert bracket.low == 0
     assert min(rate for rate, _ in bracket.tried) >= 1
 
@@ -34,7 +34,9 @@ def test_a_rate_that_holds_by_chance_above_one_that_did_not_is_not_believed() ->
 def test_the_peak_is_the_median_of_the_repetitions_with_their_range() -> None:
     brackets = [Bracket(1, low=low, high=low * 1.07) for low in (90.0, 110.0, 100.0)]
     found = conclude(brackets)
+    assert found
     assert (found.rate, found.low, found.high) == (100.0, 90.0, pytest.approx(117.7))
+    assert conclude([]) is None
 
 
 @pytest.mark.parametrize("text", ["", "p99", "p98=100ms", "p99=100", "p99=-1ms"])

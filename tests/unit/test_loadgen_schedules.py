@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.schedules import Rate, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, share, spike
+from loadgen.schedules import Rate, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, share, spike, thinking
 from loadgen.sessions import gaps_s, lengths, sessions
 from services.errors import ConfigurationError
 
@@ -71,6 +71,14 @@ def test_a_trace_is_replayed_from_its_first_request_as_fast_as_wanted(tmp_path: 
     file = tmp_path / "trace.csv"
     file.write_text("100.0,a\n100.5,b\n102.0,c\n300,d\n")
     assert list(replay(read_trace(file), 10, pace=2)) == [0.0, 0.25, 1.0]
+
+
+def test_shoppers_think_an_exponential_time_each_in_their_own_way() -> None:
+    times = np.sort(list(itertools.islice(thinking(10, 1, 5), 4000)))
+    assert times.mean() == pytest.approx(10, rel=0.06)
+    distance = np.abs(np.arange(1, 4001) / 4000 - (1 - np.exp(-times / 10))).max()
+    assert distance < 1.63 / np.sqrt(4000), "Kolmogorov-Smirnov, 1 %"
+    assert next(thinking(10, 1, 5)) != next(thinking(10, 1, 6))
 
 
 @pytest.mark.parametrize("text", ["", "2\n1\n", "soon\n"])

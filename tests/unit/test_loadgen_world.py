@@ -5,9 +5,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from datagen import make, settings
-from loadgen.cast import shoppers
+from datagen.world import open_world
+from loadgen.cast import plain, shoppers
+from loadgen.grading import Grader, Page
+from loadgen.quality import measure, rule
+from loadgen.seen import Seen, Shown
 from loadgen.shoppers import Habits, Shopper
 from services.contracts import Item
 from services.errors import ConfigurationError
@@ -60,3 +65,26 @@ def test_a_shop_without_a_generation_says_what_to_do(tmp_path: Path) -> None:
     empty.write_info(ShopInfo(name="empty"))
     with pytest.raises(ConfigurationError, match="aisle build --shop empty"):
         shoppers(empty.root, Habits(), seed=1)
+
+
+def test_the_same_queries_answered_worse_under_load_show_in_ndcg_and_regret(shop: Shop) -> None:
+    world, ask = open_world(shop.root), plain(shoppers(shop.root, Habits(), seed=1))
+    asks = [a for a in map(ask, range(60)) if a.user_id and a.intent >= 0][:10]
+    grader = Grader(world)
+
+    def answered(number: int, *, idle: bool, best: bool) -> Seen:
+        asked = structs.replace(asks[number], kind="user", probe=number)
+        ideal = grader.ideal(Page(world.user_no(asked.user_id or ""), asked.intent, [], world.settings.end_ms)).tolist()
+        shown = Shown([f"p{no:07d}" for no in (ideal if best else range(10))], 10, "eq", 1)
+        return Seen(request="first", at_s=1, chain=number, page=1, latency_ms=1, service_ms=1, idle=idle, ask=asked, shown=shown)
+
+    idle = [answered(n, idle=True, best=True) for n in range(len(asks))]
+    same = measure(shop.root, [*idle, *(answered(n, idle=False, best=True) for n in range(len(asks)))])
+    worse = measure(shop.root, [*idle, *(answered(n, idle=False, best=False) for n in range(len(asks)))])
+    assert same
+    assert worse
+    assert (same.queries, same.ndcg_idle, same.ndcg_load) == (len(asks), pytest.approx(1), pytest.approx(1))
+    assert (rule(same, 0.02).state, rule(worse, 0.02).state) == ("kept", "broken")
+    assert worse.ndcg_load < worse.ndcg_idle
+    assert worse.regret_load > worse.regret_idle
+    assert measure(shop.root, idle) is None, "nothing to compare with"

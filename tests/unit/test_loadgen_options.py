@@ -1,0 +1,75 @@
+"""The settings of a load: what profiles fill in, what makes no load, and that every setting is said."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from loadgen.options import OPTIONS, PROFILES, Wish, watched, wish
+from services.errors import ConfigurationError
+
+
+def wished(**changes: Any) -> Wish:
+    return wish(SimpleNamespace(**{**{option.name: option.default for option in OPTIONS}, **changes}))
+
+
+def test_the_reports_profile_is_the_reports() -> None:
+    w = wished(load_profile="report")
+    assert (w.warm_up_s, w.think_s, w.requests, w.seconds, w.open) == (30, 10, 20_000, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("profile", "seconds"), [("closed", 60), ("open", 60), ("sessions", 60), ("ramp", 60), ("spike", 60), ("soak", 3600)]
+)
+def test_every_other_profile_has_its_length(profile: str, seconds: float) -> None:
+    w = wished(load_profile=profile)
+    assert (w.seconds, w.warm_up_s, w.requests, w.open) == (seconds, 5, 0, profile != "closed")
+
+
+def test_a_setting_goes_before_the_profile() -> None:
+    w = wished(load_profile="report", warm_up=0.0, think=2.0, requests=10, seconds=7.0, misspelt=0.2)
+    assert (w.warm_up_s, w.think_s, w.requests, w.seconds, w.mix.misspelt) == (0, 2, 10, 7, 0.2)
+    assert wished().mix.misspelt is None
+
+
+def test_a_ramp_rises_after_the_warm_up_and_a_spike_comes_at_its_time() -> None:
+    assert wished(load_profile="ramp", rate=10.0, seconds=20.0).rates().points == ((5.0, 10.0), (25.0, 20.0))
+    spiky = wished(load_profile="spike", rate=10.0, top=90.0, spike_start=3.0, spike_seconds=2.0).rates().points
+    assert (8.0, 10.0) in spiky
+    assert (10.0, 90.0) in spiky
+
+
+def test_a_trace_is_sent_as_it_was_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    file.write_text("5\n5.5\n6.5\n")
+    slots = wished(load_profile="open", arrivals="trace", trace=str(file), pace=0.5, seconds=10.0).slots()
+    assert [slot.at_s for slot in slots] == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"rare": 1.5}, "--rare"),
+        ({"claim": -0.1}, "--claim"),
+        ({"misspelt": 0.6, "rare": 0.3, "empty": 0.2}, "together at most 1"),
+        ({"rate": 0.0}, "--rate"),
+        ({"arrivals": "trace"}, "--trace FILE"),
+    ],
+)
+def test_what_makes_no_load_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        wished(**wrong)
+
+
+def test_every_setting_and_every_profile_is_explained_once() -> None:
+    assert len({option.name for option in OPTIONS}) == len(OPTIONS)
+    assert all(len(option.help) > 5 for option in OPTIONS)
+    assert set(OPTIONS[0].choices) == set(PROFILES)
+
+
+def test_processes_to_watch_are_names_and_numbers() -> None:
+    assert watched("planner=12,ranker=7") == {"planner": 12, "ranker": 7}
+    assert watched("") == {}
+    with pytest.raises(ConfigurationError, match="name=pid"):
+        watched("planner")

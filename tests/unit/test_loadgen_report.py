@@ -1,0 +1,168 @@
+"""A run from what its processes saw: counted, graded, printed, printed again, compared in words, and shown on Locust's page."""
+
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadgen import page
+from loadgen.asks import Ask, Product
+from loadgen.collector import Collector
+from loadgen.compare import compare, words
+from loadgen.lead import Lead
+from loadgen.options import OPTIONS, wish
+from loadgen.quality import rule
+from loadgen.report import show
+from loadgen.run import Quality, Run, load, save
+from loadgen.seen import Seen, Shown
+from loadgen.shelf import Shelf
+
+SHELF = Shelf(generations={1: {f"p{n}": Product(f"title {n}", n, n % 3) for n in range(50)}})
+TIMING = "queue;dur=0.1;start=0, analyse;dur=2;start=0.1, analyse.categories;dur=1;start=0.5, total;dur=4;start=0"
+
+
+def search(number: int, latency_ms: float, **more: Any) -> Seen:
+    shown = Shown([f"p{number % 50}"], 1, "eq", 1, terms=[f"w{number}"])
+    fields = {"request": "first", "at_s": number / 10, "chain": number, "page": 1, "service_ms": latency_ms, "lag_ms": 0.5}
+    return Seen(**{**fields, "latency_ms": latency_ms, "ask": Ask(f"w{number}"), "shown": shown, "timing": TIMING, **more})
+
+
+def run(folder: Path, *, factor: float = 1.0, seconds: float = 60.0, interrupted: bool = False, **changes: Any) -> Run:
+    """Two processes that saw every second chain each: 10 searches a second, 10 to 19 ms, after a second of warm-up."""
+    asked = {
+        **{option.name: option.default for option in OPTIONS},
+        "load_profile": "open",
+        "warm_up": 1.0,
+        "seconds": seconds,
+        "claim": 0.9,
+    }
+    w = wish(SimpleNamespace(**{**asked, **changes}))
+    lead = Lead(w, SHELF, folder / "shop", folder, {})
+    lead.begin(-seconds - 1)
+    for process in (0, 1):
+        collector = Collector(w.warm_up_s)
+        for number in range(process, int((seconds + 1) * 10), 2):
+            collector.planned += 1
+            collector.add(search(number, factor * (10 + number % 10)))
+        lead.take(collector.take())
+        lead.end(collector.totals(cpu_s=0.1))
+    return lead.finish(0, {"p99": 19.0}, "not pinned: 1 core can be used, two are needed", None, interrupted=interrupted)
+
+
+def printed(found: Run) -> str:
+    console = Console(file=StringIO(), width=220, highlight=False, soft_wrap=True)
+    show(found, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(tmp_path_factory.mktemp("loads"))
+
+
+def test_what_processes_saw_is_one_run(found: Run) -> None:
+    assert (found.verdict, found.generator.processes, found.generator.planned) == ("VALID", 2, 610)
+    assert (found.total.count, found.total.failed, found.total.per_second) == (600, 0, 10)
+    assert found.total.latency.p50_ms == pytest.approx(14, rel=0.001)
+    assert (found.total.latency.mean_ms, found.total.latency.max_ms) == (14.5, 19)
+    assert len(found.blocks) == 12
+    assert found.seconds_seen[0].meant == 10
+
+
+def test_a_run_is_kept_with_all_that_its_report_is_printed_from(found: Run, tmp_path: Path) -> None:
+    again = load(save(found, tmp_path))
+    assert again == found
+    assert printed(again) == printed(found)
+    stored = msgspec.json.decode(save(found, tmp_path).read_bytes())
+    assert {"wish", "code_version", "machine", "histograms", "findings", "generator"} <= set(stored)
+    assert stored["wish"]["seed"] == 1
+    assert set(stored["histograms"]) == {"first.latency", "first.service", "lag"}
+
+
+def test_the_report_says_clocks_verdict_and_what_was_not_possible(found: Run) -> None:
+    said = printed(found)
+    for words_ in ("VALID", "lag p50 0.50", "Locust's own", "two significant digits", "not pinned: 1 core", "alone", "161 / 392 / 956"):
+        assert words_ in said
+    assert "not judged" in said, "rules that had too little to look at are named"
+
+
+def test_a_late_generator_and_an_interruption_are_said(tmp_path: Path) -> None:
+    late = run(tmp_path, max_lag=0.4, interrupted=True)
+    assert late.verdict == "INVALID"
+    said = printed(late)
+    assert "the generator itself was late" in said
+    assert "interrupted" in said
+
+
+def test_requests_that_were_planned_and_never_recorded_make_a_run_invalid(tmp_path: Path) -> None:
+    collector = Collector(1.0)
+    assert collector.totals(0.0).searched == 0
+    asked = {option.name: option.default for option in OPTIONS}
+    for profile in ("open", "closed"):
+        lead = Lead(wish(SimpleNamespace(**{**asked, "load_profile": profile})), SHELF, tmp_path / "shop", None, {})
+        lead.begin(-10)
+        collector.planned = 100
+        lead.end(collector.totals(1.0))
+        kept = {f.rule: f.state for f in lead.finish(1, {}, "", None, interrupted=False).findings}
+        assert kept["the schedule is kept"] == "broken"
+
+
+def test_how_it_goes_is_said_with_what_is_left(tmp_path: Path) -> None:
+    asked = {option.name: option.default for option in OPTIONS}
+    lead = Lead(wish(SimpleNamespace(**{**asked, "load_profile": "report", "requests": 300, "warm_up": 0.0})), SHELF, tmp_path, None, {})
+    assert "asking the probes" in lead.line(5)
+    lead.begin(-10)
+    lead.take([search(n, 10.0) for n in range(100)])
+    said = lead.line(5)
+    for words_ in ("5 shoppers", "100 requests", "10.0/s", "p99 10.0 ms", "0 failed", "100 of 300 searches, about 20 s left"):
+        assert words_ in said
+
+
+# ---- two runs ----
+
+
+def test_two_loads_that_differ_are_said_to_by_how_much(found: Run, tmp_path: Path) -> None:
+    slower = run(tmp_path, factor=1.5, seed=2)
+    said = words(found, slower, compare(found.blocks, slower.blocks))
+    assert "mean latency, ms: A 14.50, B 21.75: B is 50.0% slower" in said
+    assert "answers a second: A 10.00, B 10.00: no difference found" in said
+    assert "asked for differently: seed" in said
+    assert said.endswith("The loads differ.")
+
+
+def test_two_equal_loads_are_said_to_show_no_difference(found: Run) -> None:
+    said = words(found, found, compare(found.blocks, found.blocks))
+    assert said.endswith("No difference was found; the intervals say how large one could be.")
+
+
+def test_short_or_invalid_loads_prove_nothing(tmp_path: Path) -> None:
+    short = run(tmp_path, seconds=12.0, max_lag=0.1)
+    said = words(short, short, compare(short.blocks, short.blocks))
+    assert "fewer than 6 blocks" in said
+    assert "A is INVALID and proves nothing" in said
+
+
+# ---- Locust's page; quality ----
+
+
+def test_locusts_page_shows_the_same_figures(found: Run) -> None:
+    tables = {table["key"]: table["data"] for table in page.statistics(found)}
+    assert next(row for row in tables["aisle"] if row["requests"] == "all searches")["p99"] == found.total.latency.p99_ms
+    assert tables["aisle-rules"][0] == {"rule": "verdict", "state": "VALID", "value": "", "threshold": "", "advice": ""}
+    assert {row["part"] for row in tables["aisle-where"]} >= {"whole search", "recommender"}
+    assert all(table["data"] == [] for table in page.statistics(None))
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "regret", "state"), [(0.50, 1.0, "kept"), (0.481, 1.019, "kept"), (0.47, 1.0, "broken"), (0.50, 1.03, "broken")]
+)
+def test_answers_worse_than_when_idle_by_more_than_the_margin_break_a_rule(ndcg: float, regret: float, state: str) -> None:
+    finding = rule(Quality(queries=30, ndcg_idle=0.5, ndcg_load=ndcg, regret_idle=1.0, regret_load=regret), margin=0.02)
+    assert finding.state == state
+    assert bool(finding.advice) == (state == "broken")
+    assert rule(None, 0.02).state == "open"
