@@ -111,7 +111,8 @@ def _where(run: Run) -> Table:
     table = _table(title, "part", "mean", "p90", "p99", "critical path", "the report: mean / p90 / p99")
     for row in run.where:
         t = row.times
-        table.add_row(row.part, f"{t.mean_ms:,.2f}", f"{t.p90_ms:,.2f}", f"{t.p99_ms:,.2f}", f"{row.critical_share:.1%}", row.paper)
+        share = f"{row.critical_share:.1%}" if row.critical_share else ""
+        table.add_row(row.part, f"{t.mean_ms:,.2f}", f"{t.p90_ms:,.2f}", f"{t.p99_ms:,.2f}", share, row.paper)
     return table
 
 

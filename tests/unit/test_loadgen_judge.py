@@ -214,7 +214,7 @@ def recorded() -> tuple[list[Seen], Shelf]:
     """Answers of the demo world (generated products), recorded by a load, and the part of the shelf that they name."""
     data = msgspec.json.decode(gzip.decompress(RECORDED.read_bytes()))
     seen = msgspec.convert(data["seen"], list[Seen])
-    shelf = {int(n): {id_: Product("", price, tier) for id_, price, tier in rows} for n, rows in data["shelf"].items()}
+    shelf = {int(n): {id_: Product("", *known) for id_, *known in rows} for n, rows in data["shelf"].items()}
     return seen, Shelf(generations=dict(shelf))
 
 
@@ -242,4 +242,6 @@ def test_an_honest_system_is_valid_in_a_hundred_replays_of_its_recorded_answers(
 
 def test_the_recorded_answers_leave_no_rule_open() -> None:
     seen, shelf = recorded()
+    for name in ("brand", "category", "price_cents", "attributes"):
+        assert any(s.ask and s.ask.filters and getattr(s.ask.filters, name) for s in seen), name
     assert [f.rule for f in judge(Case(seen, shelf)) if f.state == "open"] == []
