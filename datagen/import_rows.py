@@ -13,6 +13,8 @@ from datagen.import_values import amount_of, number_of
 Row = dict[str, Any]
 MAX_ID_CHARS = 128
 MAX_TITLE_CHARS = 1_000
+MAX_ATTRIBUTE_NAME_CHARS = 100
+"""A facet's name may have so many."""
 MAX_PRICE_CENTS = 10**12
 _UNIX_TIME = re.compile(r"\d{9,13}")
 """Seconds or milliseconds as a separated file has them; shorter ones ("20240531") are dates."""
@@ -46,8 +48,11 @@ class Imported:
 def product(row: Row, mapping: Mapping) -> Imported:
     """Raises Rejection."""
     fields = mapping.fields
+    product_id = _text(row, fields.product_id, required=True, longest=MAX_ID_CHARS)
+    if not product_id.isprintable():
+        raise Rejection(fields.product_id, f"is {product_id!r}, must have printable characters only")
     return Imported(
-        product_id=_text(row, fields.product_id, required=True, longest=MAX_ID_CHARS),
+        product_id=product_id,
         title=_text(row, fields.title, required=True, longest=MAX_TITLE_CHARS),
         brand=_text(row, fields.brand),
         description="\n".join(text for name in fields.description if (text := _text(row, name))),
@@ -135,6 +140,10 @@ def _attributes(row: Row, mapping: Mapping) -> dict[str, str]:
         name, kind = _attribute_name(field, mapping)
         if name is None or (wanted.keep is not None and name not in wanted.keep):
             continue
+        if len(name) > MAX_ATTRIBUTE_NAME_CHARS:
+            raise Rejection(
+                f"{field[:40]}...", f"names an attribute with {len(name)} characters, at most {MAX_ATTRIBUTE_NAME_CHARS} are allowed"
+            )
         if text := _attribute_text(name, kind, field, value):
             found.setdefault(name, text)  # two fields of one attribute: the first in the row counts
     return found

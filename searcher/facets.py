@@ -52,8 +52,9 @@ class FacetFields(Struct, frozen=True):
         return f"; did you mean {close[0]!r}?" if close else ""
 
     def _accepted(self) -> str:
-        more = len(self.attributes) - MAX_NAMED
-        return f"{', '.join([*FIELDS, *list(self.attributes)[:MAX_NAMED]])}{f' and {more} more attributes' if more > 0 else ''}"
+        attributes = [name for name in self.attributes if name not in FIELDS]
+        more = len(attributes) - MAX_NAMED
+        return f"{', '.join([*FIELDS, *attributes[:MAX_NAMED]])}{f' and {more} more attributes' if more > 0 else ''}"
 
 
 def merge(

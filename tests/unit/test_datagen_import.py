@@ -107,6 +107,8 @@ def test_a_packed_feed_is_read(shop: Shop) -> None:
         (like_lamp(sku="X", name=" "), "name"),
         (like_lamp(sku=None), "sku"),
         (like_lamp(sku="x" * 200), "sku"),
+        (like_lamp(sku="X\n1"), "sku"),
+        (like_lamp(sku="X", **{"t_" + "n" * 200: "red"}), f"t_{'n' * 38}..."),
         (like_lamp(sku="X", name=["a"]), "name"),
         (like_lamp(sku="X", released="soon"), "released"),
         (like_lamp(sku="X", n_watts="many"), "n_watts"),
