@@ -18,6 +18,8 @@ FORMAT = "world-3"
 """Changes whenever the same settings would give another world."""
 
 DAY_MS = 86_400_000
+PAGES_A_USER_AND_DAY = 20
+"""At most, on average: nobody visits a shop much oftener (datagen.sessions.MAX_VISITS), so there would be fewer than asked for."""
 
 
 def knob(help_: str, unit: str, reason: str, **limits: Any) -> Meta:
@@ -193,6 +195,11 @@ def _check(settings: WorldSettings) -> None:
     if not (min(settings.constraints) >= 0 and 0 < sum(settings.constraints) < math.inf):
         raise ConfigurationError(
             f"world settings: constraints={list(settings.constraints)} must be four numbers, none negative or infinite, and not all 0"
+        )
+    if settings.pages > (most := PAGES_A_USER_AND_DAY * settings.users * settings.days):
+        raise ConfigurationError(
+            f"world settings: pages={settings.pages} must be at most {most:,} for {settings.users} users in {settings.days} days: "
+            f"{PAGES_A_USER_AND_DAY} each a day"
         )
     for one, other in (("synonym_rate", "ambiguous_rate"), ("brand_queries", "model_queries")):
         if (together := getattr(settings, one) + getattr(settings, other)) > 1:

@@ -98,6 +98,7 @@ def test_every_knob_is_part_of_the_hash(knob: str) -> None:
         ({"typo_rat": 0.1}, "'typo_rat' is not a knob; did you mean 'typo_rate'"),
         ({"xyz": 0.1}, "'xyz' is not a knob; docs/world.md"),
         ({"click_model": "none"}, "click_model='none' must be .*position, cascade, trust"),
+        ({"pages": 6000, "users": 10, "days": 3}, "pages=6000 must be at most 600 for 10 users in 3 days"),
         ({"end": "yesterday"}, "2026-11-01T00:00:00Z"),
         ({"end": "0001-01-01T00:00:00+14:00"}, "2026-11-01T00:00:00Z"),
         ({"end": "2026-11-01T00:00:00"}, "time zone"),
