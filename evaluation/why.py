@@ -112,6 +112,9 @@ def against(item: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}; not every term occurs in it, and products in which every term does stand before it"
         return
     behind = last["score"] - item["score"]
+    if behind <= 0:
+        yield f"{where}; its score is that of the {SHOWN}. ({last['product_id']}), and of equals the one that was found first stands first"
+        return
     yield f"{where}, {behind:.4f} behind the {SHOWN}. ({last['product_id']})"
     ours, theirs = (i.get("explanation", {}).get("shares", {}) for i in (item, last))
     lacks = {name: ours.get(name, 0.0) - theirs.get(name, 0.0) for name in {*ours, *theirs}}

@@ -87,6 +87,11 @@ def test_what_misses_the_first_page_is_told_by_the_features_it_lacks() -> None:
     assert said == ["not on the first page: ranked 57., 0.5000 behind the 10. (x10)", "   -1.0000  bm25"]
 
 
+def test_equals_are_told_to_be_equal() -> None:
+    (said,) = against(item(11, 2.0, bm25=2.0), item(10, 2.0, bm25=2.0))
+    assert "the one that was found first stands first" in said
+
+
 def test_a_partial_match_is_told_to_stand_after_full_ones_whatever_its_score() -> None:
     (said,) = against(item(57, 9.0, strict=False, bm25=9.0), item(10, 2.0, bm25=2.0))
     assert "not every term occurs in it" in said
