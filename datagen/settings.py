@@ -22,29 +22,39 @@ PAGES_A_USER_AND_DAY = 20
 """At most, on average: nobody visits a shop much oftener (datagen.sessions.MAX_VISITS), so there would be fewer than asked for."""
 
 
-def knob(help_: str, unit: str, reason: str, **limits: Any) -> Meta:
-    """The annotation of one knob."""
-    return Meta(description=help_, extra={"unit": unit, "reason": reason}, **limits)
+def knob(help_: str, unit: str, reason: str, range_: str = "", **limits: Any) -> Meta:
+    """The annotation of one knob. `range_`: where `limits`, or the choices of the type, do not say it."""
+    return Meta(description=help_, extra={"unit": unit, "reason": reason, "range": range_}, **limits)
 
 
 class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One world. `docs/world.md` has the formulas in which the knobs stand."""
 
-    seed: Annotated[int, knob("everything random follows from it", "", "any", ge=0, le=2**31)] = 1
+    seed: Annotated[int, knob("everything random follows from it", "number", "any", ge=0, le=2**31)] = 1
     products: Annotated[int, knob("products", "products", "large enough for every leaf category to fill a page", ge=200, le=10**7)] = 10_000
     users: Annotated[int, knob("users", "users", "a demo that is made in a minute", ge=10, le=10**7)] = 2_000
     days: Annotated[int, knob("length of the history", "days", "two months: a training period and a week to test on", ge=2, le=730)] = 60
-    end: Annotated[str, knob("moment at which the history ends", "UTC", "fixed, so that a world is the same whenever it is made")] = (
-        "2026-11-01T00:00:00Z"
-    )
+    end: Annotated[
+        str,
+        knob(
+            "moment at which the history ends", "UTC", "fixed, so that a world is the same whenever it is made", "from 2000-01-01T00:00:00Z"
+        ),
+    ] = "2026-11-01T00:00:00Z"
     pages: Annotated[int, knob("result pages in the history, about", "pages", "20 for a user on average", ge=100, le=10**9)] = 40_000
     page_size: Annotated[int, knob("products on a page", "products", "the API's default", ge=1, le=100)] = 10
 
     new_products: Annotated[
-        float, knob("share of products that appear during the history", "", "a shop renews a few per cent a month", ge=0, le=1)
+        float, knob("share of products that appear during the history", "share", "a shop renews a few per cent a month", ge=0, le=1)
     ] = 0.1
     appeal_exponent: Annotated[
-        float, knob("s of the popularity law: product of rank r is wanted like r^-s", "", "sales in catalogues: 0.7 to 1.0", ge=0, le=2)
+        float,
+        knob(
+            "s of the popularity law: product of rank r is wanted like r^-s",
+            "exponent",
+            "books at Amazon: sales ~ rank^-0.87 (Brynjolfsson, Hu, Smith, Management Science 2003)",
+            ge=0,
+            le=2,
+        ),
     ] = 0.8
     appeal_quality: Annotated[
         float,
@@ -56,17 +66,26 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             le=2,
         ),
     ] = 0.2
-    intent_exponent: Annotated[float, knob("s of the law of intents", "", "query logs are close to Zipf: 0.8 to 1.0", ge=0, le=2)] = 0.85
+    intent_exponent: Annotated[
+        float,
+        knob(
+            "s of the law of intents",
+            "exponent",
+            "queries follow a Zipf law (Xie and O'Hallaron, INFOCOM 2002); a little flatter than 1 within a category",
+            ge=0,
+            le=2,
+        ),
+    ] = 0.85
     intents: Annotated[
         float, knob("intents per product", "1/product", "head intents repeat, the tail is asked once or twice", gt=0, le=10)
     ] = 0.4
 
     preference_strength: Annotated[
-        float, knob("factor on all that depends on the user", "", "1: a third of explained utility on a page", ge=0, le=4)
+        float, knob("factor on all that depends on the user", "factor", "1: a third of explained utility on a page", ge=0, le=4)
     ] = 1.0
     hidden_strength: Annotated[
         float,
-        knob("factor on what no feature can see", "", "1: a fifth on top of what is explained, so nobody can be perfect", ge=0, le=4),
+        knob("factor on what no feature can see", "factor", "1: a fifth on top of what is explained, so nobody can be perfect", ge=0, le=4),
     ] = 1.0
     groups: Annotated[
         int, knob("groups of users with a taste in common", "groups", "more than a model sees at once, few enough to learn", ge=1, le=1000)
@@ -79,58 +98,98 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.3
     new_words: Annotated[
         float,
-        knob("share of shoppers' own words that come into use during the history", "", "fashion and technology rename things", ge=0, le=1),
+        knob(
+            "share of shoppers' own words that come into use during the history",
+            "share",
+            "fashion and technology rename things",
+            ge=0,
+            le=1,
+        ),
     ] = 0.1
-    cold_users: Annotated[float, knob("share of users who are never in the history", "", "every shop has first visits", ge=0, le=1)] = 0.05
+    cold_users: Annotated[
+        float, knob("share of users who are never in the history", "share", "every shop has first visits", ge=0, le=1)
+    ] = 0.05
     late_users: Annotated[
-        float, knob("share of users who come during the history", "", "a third of the customers of two months are new", ge=0, le=1)
+        float, knob("share of users who come during the history", "share", "a third of the customers of two months are new", ge=0, le=1)
     ] = 0.3
-    anonymous: Annotated[float, knob("share of sessions without a user id", "", "people who are not signed in", ge=0, le=1)] = 0.1
+    anonymous: Annotated[float, knob("share of sessions without a user id", "share", "people who are not signed in", ge=0, le=1)] = 0.1
 
-    typo_rate: Annotated[float, knob("share of queries with a misspelling", "", "10 to 15 % in published query logs", ge=0, le=1)] = 0.1
+    typo_rate: Annotated[
+        float,
+        knob(
+            "share of queries with a misspelling",
+            "share",
+            "more than 10 % of the queries of a search engine (Cucerzan and Brill, EMNLP 2004)",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.1
     synonym_rate: Annotated[
-        float, knob("share of nouns said in words the catalogue does not use", "", "the vocabulary gap", ge=0, le=1)
+        float,
+        knob(
+            "share of nouns said in words the catalogue does not use",
+            "share",
+            "people seldom choose the same word for a thing (Furnas et al., CACM 1987)",
+            ge=0,
+            le=1,
+        ),
     ] = 0.15
     ambiguous_rate: Annotated[
-        float, knob("share of nouns cut to a word that several categories share", "", "'case', 'boots'", ge=0, le=1)
+        float, knob("share of nouns cut to a word that several categories share", "share", "'case', 'boots'", ge=0, le=1)
     ] = 0.06
-    brand_queries: Annotated[float, knob("share of intents that are asked for by brand alone", "", "navigation", ge=0, le=1)] = 0.05
+    brand_queries: Annotated[float, knob("share of intents that are asked for by brand alone", "share", "navigation", ge=0, le=1)] = 0.05
     model_queries: Annotated[
-        float, knob("share of intents that are one product, asked for by model number", "", "known items", ge=0, le=1)
+        float, knob("share of intents that are one product, asked for by model number", "share", "known items", ge=0, le=1)
     ] = 0.04
     constraints: Annotated[
-        tuple[float, float, float, float], knob("shares of intents with 0, 1, 2, 3 constraints", "", "a noun and at most two words, mostly")
+        tuple[float, float, float, float],
+        knob(
+            "shares of intents with 0, 1, 2, 3 constraints",
+            "shares",
+            "a noun and at most two words, mostly",
+            "four of 0 or more, not all 0",
+        ),
     ] = (0.35, 0.35, 0.22, 0.08)
 
     click_model: Annotated[
         Literal["position", "cascade", "trust"],
         knob(
-            "how a page is read: docs/world.md, Behaviour", "", "position: what click studies compare with; changes the log, not the truth"
+            "how a page is read: docs/world.md, Behaviour",
+            "name",
+            "position: what click studies compare with; changes the log, not the truth",
         ),
     ] = "position"
     continuation: Annotated[
-        float, knob("cascade: probability to look at the next product", "", "0.85: the tenth is looked at by a quarter", ge=0, le=1)
+        float,
+        knob("cascade: probability to look at the next product", "probability", "0.85: the tenth is looked at by a quarter", ge=0, le=1),
     ] = 0.85
     satisfaction: Annotated[
-        float, knob("cascade: probability to be done after a click", "", "0.4: half of those who click look at more", ge=0, le=1)
+        float, knob("cascade: probability to be done after a click", "probability", "0.4: half of those who click look at more", ge=0, le=1)
     ] = 0.4
     trust_bias: Annotated[
         float,
         knob(
             "trust: probability of a click at the first place on what does not attract",
-            "",
+            "probability",
             "0.1, falling as 1/n: as in Agarwal et al.",
             ge=0,
             le=1,
         ),
     ] = 0.1
-    examination: Annotated[float, knob("eta: the n-th position is looked at with n^-eta", "", "0.5 to 1 in click studies", ge=0, le=3)] = (
-        0.6
-    )
-    exploration: Annotated[float, knob("share of result lists whose top is shuffled", "", "what a shop can afford", ge=0, le=1)] = 0.05
+    examination: Annotated[
+        float,
+        knob(
+            "eta: the n-th position is looked at with n^-eta",
+            "exponent",
+            "0.5 to 1 in studies of clicks (Joachims et al., WSDM 2017, takes 1)",
+            ge=0,
+            le=3,
+        ),
+    ] = 0.6
+    exploration: Annotated[float, knob("share of result lists whose top is shuffled", "share", "what a shop can afford", ge=0, le=1)] = 0.05
     exploration_depth: Annotated[int, knob("how many are shuffled", "products", "two pages", ge=2, le=200)] = 20
     popularity_weight: Annotated[
-        float, knob("weight of log clicks in the logging policy", "", "BM25 decides, popularity orders equals", ge=0, le=10)
+        float, knob("weight of log clicks in the logging policy", "weight", "BM25 decides, popularity orders equals", ge=0, le=10)
     ] = 0.5
 
     @property
@@ -169,7 +228,7 @@ def parse(values: dict[str, Any]) -> WorldSettings:
     return settings
 
 
-_KINDS = {int: "a whole number,", float: "a number,", str: "text in quotes:", tuple: "a list of four numbers such as"}
+_KINDS = {int: "a whole number,", float: "a number,", str: "text in quotes:", tuple: "a list,"}
 
 
 def _advice(values: dict[str, Any], error: str) -> str:
@@ -180,7 +239,7 @@ def _advice(values: dict[str, Any], error: str) -> str:
     found = re.search(r"\$\.(\w+)", error)
     row = next(row for row in describe() if found and row["name"] == found[1])
     kind = _KINDS[type(getattr(WorldSettings(), row["name"]))]
-    return f"{row['name']}={values[row['name']]!r} must be {kind} {row['range'] or row['default']} {row['unit']}".rstrip()
+    return f"{row['name']}={values[row['name']]!r} must be {kind} {row['range']} (unit: {row['unit']}, default: {row['default']})"
 
 
 def _check(settings: WorldSettings) -> None:
@@ -224,8 +283,8 @@ def describe() -> list[dict[str, str]]:
     for field in msgspec.structs.fields(WorldSettings):
         meta: Meta = hints[field.name].__metadata__[0]
         low = meta.ge if meta.ge is not None else f"above {meta.gt}"
-        span = f"{low} to {meta.le}" if meta.le is not None else _choices(hints[field.name])
         extra = meta.extra or {}
+        span = f"{low} to {meta.le}" if meta.le is not None else extra["range"] or _choices(hints[field.name])
         rows.append(
             {
                 "name": field.name,

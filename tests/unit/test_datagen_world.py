@@ -75,8 +75,7 @@ def test_settings_survive_their_file(tmp_path: Path) -> None:
 
 def test_every_knob_has_unit_range_and_reason() -> None:
     for row in describe():
-        assert row["reason"] and row["help"], row["name"]
-        assert row["range"] or row["name"] in ("end", "constraints"), row["name"]
+        assert all(row[column] for column in ("default", "range", "unit", "help", "reason")), row["name"]
 
 
 @pytest.mark.parametrize("knob", [f.name for f in msgspec.structs.fields(WorldSettings)])
@@ -90,7 +89,7 @@ def test_every_knob_is_part_of_the_hash(knob: str) -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"products": 3}, "products=3 must be a whole number, 200 to 10000000 products"),
+        ({"products": 3}, "products=3 must be a whole number, 200 to 10000000 "),
         ({"products": "many"}, "products='many' must be a whole number, 200 to"),
         ({"typo_rate": 2}, "typo_rate=2 must be a number, 0 to 1"),
         ({"typo_rate": float("nan")}, "typo_rate=nan must be a number, 0 to 1"),
@@ -102,7 +101,7 @@ def test_every_knob_is_part_of_the_hash(knob: str) -> None:
         ({"end": "yesterday"}, "2026-11-01T00:00:00Z"),
         ({"end": "0001-01-01T00:00:00+14:00"}, "2026-11-01T00:00:00Z"),
         ({"end": "2026-11-01T00:00:00"}, "time zone"),
-        ({"constraints": [1, 2]}, "constraints=.* must be a list of four numbers"),
+        ({"constraints": [1, 2]}, "constraints=.* must be a list, four of 0 or more"),
         ({"constraints": [0, 0, 0, 0]}, "constraints=.* not all 0"),
         ({"constraints": [float("nan"), 1, 1, 1]}, "constraints=.* none negative or infinite"),
         ({"synonym_rate": 0.9, "ambiguous_rate": 0.5}, "synonym_rate and ambiguous_rate are 1.4 together"),
