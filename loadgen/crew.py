@@ -76,6 +76,10 @@ class Due:
     idle: bool = False
 
 
+class GoneHome(Exception):
+    """A shopper who was thinking when the load ended."""
+
+
 class Crew:
     """Process `index` of `of`. `begun` is set when the load begins, `ended` when this process has done its part."""
 
@@ -331,12 +335,12 @@ class ShopperLoop:
         self._thoughts = thinking(crew.wish.think_s, crew.wish.seed, number)
 
     def think(self) -> float:
-        """Time passes; returns how many ms too late we woke. A shopper who thinks when the load ends goes home (gevent.GreenletExit)."""
+        """Time passes; returns how many ms too late we woke. Raises GoneHome when the load ends meanwhile."""
         self._crew._enough()
         seconds = next(self._thoughts)
         until = time.perf_counter() + seconds
         if self._crew.stopping.wait(seconds):
-            raise gevent.GreenletExit
+            raise GoneHome
         return max(0.0, time.perf_counter() - until) * 1000
 
 

@@ -4,6 +4,7 @@ The only file that imports Locust, which patches the process that it is in (geve
 what they are in asks.py, what is done with answers in crew.py; lead.py and judge.py make the run of it.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -14,8 +15,7 @@ from typing import Any
 import gevent
 import msgspec
 from gevent.event import Event
-from locust import FastHttpUser, constant, events, task
-from locust.exception import StopUser
+from locust import FastHttpUser, events, task
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from rich.console import Console
 
@@ -23,7 +23,7 @@ from loadgen import page
 from loadgen.asks import Pool, mixed, probes
 from loadgen.cast import plain, shoppers
 from loadgen.collector import Totals
-from loadgen.crew import OUTSTANDING, Crew, Look, Post, Reply, ShopperLoop
+from loadgen.crew import OUTSTANDING, Crew, GoneHome, Look, Post, Reply, ShopperLoop
 from loadgen.lead import Lead
 from loadgen.options import OPTIONS, watched, wish
 from loadgen.report import show
@@ -35,6 +35,7 @@ from services.errors import ConfigurationError
 
 PROGRESS_S = 5.0
 BATCH_S = 1.0
+FOREVER_S = 1e6
 WIDTH = 220
 IN_STEP_S = 1.0
 """Between the word to begin and the beginning, so that all processes hear it before."""
@@ -300,8 +301,11 @@ class Connections(FastHttpUser):
 class ShopperUser(FastHttpUser):
     """Closed loops: searches, reads, clicks, turns pages; thinks before each step. Open loops: waits for the end."""
 
-    wait_time = constant(0)  # thinking is between the steps of a visit, not only between visits
     max_retries = 0
+
+    def wait_time(self) -> float:
+        """Thinking is between the steps of a visit. At the end of a load its users wait for Locust, which complains of those who left by themselves."""
+        return FOREVER_S if self.crew.stopping.is_set() else 0.0
 
     def on_start(self) -> None:
         session: Session = self.environment.aisle
@@ -315,14 +319,12 @@ class ShopperUser(FastHttpUser):
     def visit(self) -> None:
         if self.crew.wish.open:
             self.crew.stopping.wait()
-            raise StopUser
+            return
         self.crew.begun.wait()
         if self.loop is None:
             self.loop = self.crew.shopper()
-        try:
+        with contextlib.suppress(GoneHome):
             self.crew.visit(self.post, self.loop)
-        except gevent.GreenletExit:
-            raise StopUser from None
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's

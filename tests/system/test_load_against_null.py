@@ -47,6 +47,7 @@ def test_the_reports_profile_ends_after_its_requests_and_leaves_the_warm_up_out(
     assert 200 <= run.total.count <= 230, said
     assert "161 / 392 / 956" in said, "the report's own figures beside ours"
     assert "16 nodes" in said, "and its hardware"
+    assert "ERROR" not in said, "Locust lets everybody go in peace"
     assert run.seconds_seen[0].at_s == 0
     assert run.blocks == [] or run.blocks[0].at_s >= 1
 
