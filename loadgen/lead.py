@@ -75,7 +75,7 @@ class Lead:
         self.started_ms = int(time.time() * 1000)
         self.watch = Watch(pids)
         self._load_before = os.getloadavg()[0]
-        self._file = SeenFile(results / f"{name_of(self.started_ms)}.answers.jsonl" if results else None)
+        self._file = SeenFile(results / f"{name_of(self.started_ms)}.answers.jsonl" if results else None, wish.graded)
         self._timeline = Timeline(wish.warm_up_s, wish.good_ms)
         self._totals: list[Totals] = []
         self._recent: deque[float] = deque(maxlen=RECENT)

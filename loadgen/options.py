@@ -10,6 +10,7 @@ from msgspec import Struct
 from loadgen.asks import Mix
 from loadgen.rules import Limits
 from loadgen.schedules import Rate, Slot, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, spike
+from loadgen.seen import GRADED
 from loadgen.shoppers import Habits
 from services.errors import ConfigurationError
 
@@ -68,6 +69,7 @@ OPTIONS = (
     Option("seed", 1, "Seed of schedule, queries and decisions"),
     Option("timeout", 10.0, "Seconds after which a request counts as not answered"),
     Option("deadline_ms", 0.0, "x-deadline-ms of every request; 0: none is sent"),
+    Option("graded", GRADED, "Records that are graded after the load, at most (3 KB of memory each); all requests are counted"),
     Option("good_ms", 500.0, "Second by second, and beyond the peak: an answer that takes longer is not goodput"),
     Option("max_lag", Limits().lag_p99_ms, "Rule: p99 of the generator's own lag, ms"),
     Option("max_failed", Limits().failed, "Rule: share of failed requests"),
@@ -106,6 +108,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     seed: int
     timeout_s: float
     deadline_ms: float
+    graded: int = GRADED
     good_ms: float = 500.0
     limits: Limits
     judged: bool
@@ -146,8 +149,8 @@ def wish(options: Any) -> Wish:
         raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
     if o.rare + o.empty + max(0.0, o.misspelt) > 1:
         raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
-    if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0:
-        raise ConfigurationError("--rate, --page-size, --pool, --pace and --timeout have to be above 0")
+    if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0 or o.graded < 1:
+        raise ConfigurationError("--rate, --page-size, --pool, --pace, --timeout and --graded have to be above 0")
     if o.arrivals == "trace" and not o.trace:
         raise ConfigurationError("--arrivals trace needs --trace FILE")
     return Wish(
@@ -172,6 +175,7 @@ def wish(options: Any) -> Wish:
         seed=int(o.seed),
         timeout_s=o.timeout,
         deadline_ms=o.deadline_ms,
+        graded=int(o.graded),
         good_ms=o.good_ms,
         limits=limits,
         judged=o.judged == "yes",

@@ -66,7 +66,7 @@ class Seen(Struct, frozen=True, omit_defaults=True, kw_only=True):
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Seen)
 GRADED = 60_000
-"""Records that are graded, at most: about 200 MB when they are read back."""
+"""Records that are graded, at most, unless it is set otherwise: about 200 MB when they are read back."""
 BAD_KEPT = 1_000
 
 
@@ -78,7 +78,7 @@ class SeenFile:
     is what was asked while idle.
     """
 
-    def __init__(self, path: Path | None, limit: int = GRADED) -> None:
+    def __init__(self, path: Path | None, limit: int) -> None:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "w+b") if path else tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the load; `close` ends it
