@@ -115,13 +115,17 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def _measured(system: System, wanted: judgments.Judgments, k: int) -> Result:
     try:
         found = judging.evaluate(system, wanted, k)
     finally:
         system.close()
     settings = {name: value for name, value in found.system.get("settings", {}).items() if found.system["system"] == "running"}
-    named = " ".join([found.name, *(f"{name}={value}" for name, value in settings.items())])
+    named = " ".join([found.name, *(f"{name}={_typed(value)}" for name, value in settings.items())])
     return msgspec.structs.replace(found, name=named)
 
 
