@@ -15,6 +15,8 @@ from services.shop import Shop
 
 GRADED = 2_000
 """Pages of shoppers that are graded, about, evenly over the load."""
+LEAST = 20
+"""Queries the rule needs: of fewer, one whose user has just clicked decides."""
 RULE = "answers are as good as when idle"
 
 
@@ -65,8 +67,9 @@ def _scores(grader: Grader, ask: Ask, answers: Sequence[Shown]) -> list[float]:
 
 def rule(quality: Quality | None, margin: float) -> Finding:
     threshold = f"nDCG@10 not lower, regret not higher, by more than {margin:g}"
-    if quality is None:
-        return Finding(rule=RULE, state="open", value="no truth to compare with, or no probe came twice", threshold=threshold)
+    if quality is None or quality.queries < LEAST:
+        value = f"{quality.queries} queries of {LEAST}" if quality else "no truth to compare with, or no probe came twice"
+        return Finding(rule=RULE, state="open", value=value, threshold=threshold)
     q = quality
     value = (
         f"nDCG@10 {q.ndcg_load:.3f} (idle {q.ndcg_idle:.3f}), regret {q.regret_load:.3f} (idle {q.regret_idle:.3f}), {q.queries} queries"

@@ -101,7 +101,7 @@ def test_rates_that_change_show_second_by_second(profile: str, url: str, shop: S
 def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
     argv += ["--profile", "open", "--rate", "20", "--seconds", "300", "--warm-up", "0.2", "--probes", "0", "--max-lag", "100000"]
-    argv += ["--processes", processes] if processes != "1" else []
+    argv += ["--processes", processes, "--pin"] if processes != "1" else []
     process = subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     assert process.stdout
     for line in process.stdout:
@@ -118,6 +118,7 @@ def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, 
     assert run["generator"]["sent"] >= run["total"]["count"]
     assert "interrupted" in said
     assert run["seconds"] < 60
+    assert bool(run["machine"]["pinned"]) == (processes != "1")
 
 
 def test_a_worker_that_is_lost_makes_the_load_invalid_and_the_others_end_it(url: str, shop: Shop, tmp_path: Path) -> None:

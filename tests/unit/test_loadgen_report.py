@@ -166,3 +166,4 @@ def test_answers_worse_than_when_idle_by_more_than_the_margin_break_a_rule(ndcg:
     assert finding.state == state
     assert bool(finding.advice) == (state == "broken")
     assert rule(None, 0.02).state == "open"
+    assert rule(Quality(queries=5, ndcg_idle=0.5, ndcg_load=ndcg, regret_idle=1.0, regret_load=regret), 0.02).state == "open"

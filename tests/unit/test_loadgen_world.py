@@ -69,7 +69,7 @@ def test_a_shop_without_a_generation_says_what_to_do(tmp_path: Path) -> None:
 
 def test_the_same_queries_answered_worse_under_load_show_in_ndcg_and_regret(shop: Shop) -> None:
     world, ask = open_world(shop.root), plain(shoppers(shop.root, Habits(), seed=1))
-    asks = [a for a in map(ask, range(60)) if a.user_id and a.intent >= 0][:10]
+    asks = [a for a in map(ask, range(90)) if a.user_id and a.intent >= 0][:20]
     grader = Grader(world)
 
     def answered(number: int, *, idle: bool, best: bool) -> Seen:
