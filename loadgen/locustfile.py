@@ -21,7 +21,7 @@ from rich.console import Console
 
 from loadgen import page
 from loadgen.asks import Pool, mixed, probes
-from loadgen.cast import plain, shoppers
+from loadgen.cast import Cast, plain, shoppers
 from loadgen.collector import Totals
 from loadgen.crew import OUTSTANDING, Crew, GoneHome, Look, Post, Reply, ShopperLoop
 from loadgen.lead import Lead
@@ -29,7 +29,7 @@ from loadgen.options import OPTIONS, watched, wish
 from loadgen.report import show
 from loadgen.run import Calibration, Run, save
 from loadgen.seen import Seen
-from loadgen.shelf import known
+from loadgen.shelf import current, known
 from loadgen.shoppers import Habits
 from services.errors import ConfigurationError
 
@@ -67,8 +67,7 @@ class Session:
         self._ends = Event()
         self._handed: Crew | None = None
         self._root = Path(environment.parsed_options.shop_root)
-        self.shelf, self.known = known(self._root)
-        self._pools: dict[tuple[Any, ...], Pool] = {}
+        self._read()
 
     @property
     def leads(self) -> bool:
@@ -88,6 +87,8 @@ class Session:
     def start(self) -> None:
         options = self.environment.parsed_options
         self.wish = wish(options)
+        if current(self._root) != self._generation:  # a page stays open while the shop is built again
+            self._read()
         self.run = None
         self._ends = Event()
         self._dispatcher = Dispatcher(self.environment)
@@ -106,15 +107,14 @@ class Session:
         if self.leads:
             gevent.spawn(self._conduct)
 
-    def _pool(self, cast: Any) -> Pool:
-        w = self.wish
-        key = (w.seed, w.pool, w.mix)
-        if key not in self._pools:
-            ask = plain(cast)
-            asks = mixed(ask, self.known, w.mix, w.pool, w.seed) if w.open else []
-            self._pools.clear()
-            self._pools[key] = Pool(asks, probes(ask, self.known, w.seed) if w.mix.probes else [], w.mix.probes)
-        return self._pools[key]
+    def _read(self) -> None:
+        self._generation = current(self._root)
+        self.shelf, self.known = known(self._root)
+
+    def _pool(self, cast: Cast) -> Pool:
+        w, ask = self.wish, plain(cast)
+        asks = mixed(ask, self.known, w.mix, w.pool, w.seed) if w.open else []
+        return Pool(asks, probes(ask, self.known, w.seed) if w.mix.probes else [], w.mix.probes)
 
     def _conduct(self) -> None:
         """The probes while nothing else is asked, then the word to begin, then the end."""

@@ -73,15 +73,20 @@ def _tiers(table: pa.Table) -> dict[int, int]:
     return dict(zip(table["product_no"].to_pylist(), table["tier"].to_pylist(), strict=True))
 
 
+def current(root: Path) -> int | None:
+    """The generation that a shop serves."""
+    return Versions(Shop(root).generations).current()
+
+
 def known(root: Path, limit: int = 20_000) -> tuple[Shelf, Known]:
     """The shelf of a shop, and of its current generation what probes are made of. Raises ConfigurationError for a shop without one."""
     versions = Versions(Shop(root).generations)
-    current = versions.current()
-    if current is None:
+    generation = current(root)
+    if generation is None:
         raise ConfigurationError(f"shop {root.name!r} has no generation yet: `aisle up --shop {root.name}` or `aisle build` makes one")
     shelf = Shelf(root)
-    products = shelf.generation(current) or {}
-    before = max((n for n in versions.complete() if n < current), default=None)
+    products = shelf.generation(generation) or {}
+    before = max((n for n in versions.complete() if n < generation), default=None)
     old = (shelf.generation(before) or {}) if before is not None else {}
     titles: dict[str, int] = {}
     for product in products.values():
