@@ -1,5 +1,6 @@
 """`aisle top` as people see it: on a terminal (tmux), under load."""
 
+import io
 import os
 import re
 import shlex
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from deploy.layout import PROJECT
 from tests.system.shopping import Shopping
@@ -30,8 +33,14 @@ class Screen:
         line = f"trap : INT; cd {shlex.quote(str(PROJECT))} && AISLE_HOME={shlex.quote(str(home))} {shlex.join(command)}; echo ended with $?; sleep 60"
         self._call("new-session", "-d", "-x", "150", "-y", "45", f"sh -c {shlex.quote(line)}")
 
-    def text(self) -> str:
-        return self._call("capture-pane", "-p")
+    def text(self, *options: str) -> str:
+        return self._call("capture-pane", "-p", *options)
+
+    def draw(self, picture: Path) -> None:
+        """As an SVG, in the reader's own font."""
+        console = Console(record=True, width=150, file=io.StringIO())
+        console.print(Text.from_ansi(self.text("-e").rstrip()))
+        picture.write_text(re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="aisle top"), flags=re.DOTALL))
 
     def wait_for(self, holds: Callable[[str], bool], limit_s: float = 40.0) -> str:
         give_up = time.monotonic() + limit_s
@@ -79,6 +88,8 @@ def test_it_shows_rate_latency_versions_and_stages_of_what_runs_now(small: Stack
     assert row(text, "planner retrieve")[2].endswith("ms")
     assert "degraded: nothing" in text
     assert "graph lag" in text
+    if folder := os.environ.get("AISLE_SCREENSHOTS"):
+        screen.draw(Path(folder) / "aisle-top.svg")
 
 
 def test_it_moves_on_and_ends_with_ctrl_c(small: Stack, shopping: Shopping, screen: Screen) -> None:

@@ -35,7 +35,16 @@ def test_every_service_has_a_memory_limit_and_a_pinned_image() -> None:
 def test_only_planner_locust_prometheus_and_grafana_are_published_and_only_to_this_host() -> None:
     published = {name: s["ports"] for name, s in DEFAULT.items() if s.get("ports")}
     assert published.keys() == {"gateway", "locust", "prometheus", "grafana"}
-    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    assert all(port.startswith("127.0.0.1:") for s in SERVICES.values() for port in s.get("ports", []))
+
+
+def test_jaeger_comes_with_its_profile_only_and_is_reached_by_the_services() -> None:
+    jaeger = SERVICES["jaeger"]
+    assert jaeger["profiles"] == ["traces"]
+    assert (jaeger["environment"]["COLLECTOR_OTLP_ENABLED"], "services" in jaeger["networks"]) == ("true", True)
+    for name in ("planner", "searcher", "ranker", "recommender"):
+        assert SERVICES[name]["environment"]["AISLE_OTLP_ENDPOINT"] == "${OTLP_ENDPOINT:-}"
+        assert "services" in SERVICES[name]["networks"]
 
 
 def test_engines_are_on_the_internal_network_only() -> None:
@@ -60,6 +69,10 @@ def test_a_service_waits_until_what_it_needs_is_healthy_or_done() -> None:
         assert "healthcheck" in SERVICES[tier]
 
 
+def test_everything_that_keeps_running_has_a_health_check() -> None:
+    assert [name for name, s in DEFAULT.items() if "healthcheck" not in s] == ["prepare"]
+
+
 def test_java_heaps_are_256_mb() -> None:
     for tier in ("tier-high", "tier-medium", "tier-low", "products"):
         assert SERVICES[tier]["environment"]["ES_JAVA_OPTS"] == "-Xms256m -Xmx256m"
@@ -67,7 +80,7 @@ def test_java_heaps_are_256_mb() -> None:
 
 
 def test_every_variable_has_its_documented_default() -> None:
-    text = (PROJECT / "docker-compose.yml").read_text()
+    text = "".join((PROJECT / name).read_text() for name in ("docker-compose.yml", "docker-compose.report.yml"))
     used = dict(re.findall(r"(?<!\$)\$\{(\w+):-([^}]*)\}", text))
     documented = dict(re.findall(r"^(\w+)=(.*)$", (PROJECT / ".env.example").read_text(), re.MULTILINE))
     assert not re.search(r"(?<!\$)\$\{\w+\}", text), "a variable without a default"
@@ -76,10 +89,18 @@ def test_every_variable_has_its_documented_default() -> None:
 
 @pytest.mark.parametrize("image", sorted(IMAGES))
 def test_an_image_has_every_package_that_its_code_imports(image: str) -> None:
-    ours = {"services", "planner", "recommender", "searcher", "ranker", "datagen", "offline", "loadgen", "evaluation", "deploy"}
     for package in IMAGES[image]:
-        imported = {name for file in (PROJECT / package).rglob("*.py") for name in top_level_imports(file)}
-        assert imported & ours <= IMAGES[image] | {package}, package
+        assert imported_of_ours(package) <= IMAGES[image], package
+
+
+@pytest.mark.parametrize("image", sorted(IMAGES.keys() - {"job"}))  # the job runs modules that it does not import
+def test_an_image_has_no_package_that_its_service_does_not_import(image: str) -> None:
+    assert IMAGES[image] - {image} == imported_of_ours(image) - {image} | {"services"}
+
+
+def imported_of_ours(package: str) -> set[str]:
+    ours = {"services", "planner", "recommender", "searcher", "ranker", "datagen", "offline", "loadgen", "evaluation", "deploy"}
+    return {name for file in (PROJECT / package).rglob("*.py") for name in top_level_imports(file)} & ours
 
 
 def top_level_imports(file: Path) -> set[str]:
@@ -93,9 +114,18 @@ def top_level_imports(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("image", sorted(IMAGES))
+def test_the_pins_of_an_image_are_those_of_the_processes(image: str) -> None:
+    """And the common layer of all images is a part of each."""
+    assert pins("deploy").items() <= pins(image).items() <= pins("aisle").items()
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (PROJECT / "requirements" / f"{lock}.lock").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("image", sorted(IMAGES))
 def test_every_image_has_its_lock_and_none_has_tools_of_development(image: str) -> None:
-    lock = (PROJECT / "requirements" / f"{image}.lock").read_text()
-    installed = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    installed = pins(image).keys()
     assert {"msgspec", "numpy"} <= installed
     assert not installed & {"mypy", "ruff", "hypothesis", "grpcio-tools"}  # Locust brings pytest
     assert "tensorflow-cpu" not in installed or image == "job"
