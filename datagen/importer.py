@@ -81,9 +81,15 @@ def apply(shop: Shop, change: Change, say: Say = silent) -> Report:
         raise ConfigurationError(f"language {change.language!r} is not known; known are {', '.join(LANGUAGES)}")
     if change.catalogue is None and change.delete is None:
         raise ConfigurationError("there is nothing to import: give a catalogue, or a file of ids to delete")
-    before = import_merge.current(shop) if change.upsert or change.catalogue is None else None
+    updates = change.upsert or change.catalogue is None
+    if updates and not shop.root.is_dir():
+        import_merge.current(shop)  # says what is missing, and makes no folder
     mapping = _mapping(shop, change) if change.catalogue is not None else None
-    shop.root.mkdir(parents=True, exist_ok=True)
+    with staging.alone(shop):
+        return _reported(shop, change, mapping, import_merge.current(shop) if updates else None, say)
+
+
+def _reported(shop: Shop, change: Change, mapping: Mapping | None, before: Tables | None, say: Say) -> Report:
     report, started = Report(catalogue=(change.catalogue or change.delete or Path()).name, mapping=mapping), time.monotonic()
     try:
         _apply(shop, change, mapping, before, report, say)

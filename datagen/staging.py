@@ -89,7 +89,7 @@ def alone(shop: Shop) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError(f"another process makes the world of shop {shop.name!r}; wait until it is done") from None
+            raise ConfigurationError(f"another process makes shop {shop.name!r}, or imports into it; wait until it is done") from None
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datagen import staging
 from datagen.importer import Change, apply
 from services.errors import ConfigurationError
 from services.shop import Shop
@@ -46,6 +47,15 @@ def catalogue(shop: Shop) -> dict[str, tuple[int, str]]:
 
 def categories(shop: Shop) -> set[str]:
     return set(pq.read_table(shop.root / "staged" / "categories.parquet")["name"].to_pylist())
+
+
+def test_two_imports_into_one_shop_do_not_meet(shop: Shop) -> None:
+    """Each reads the catalogue and the numbers of before: the second would undo the first, and give its numbers away again."""
+    with staging.alone(shop), pytest.raises(ConfigurationError, match="another process"):
+        feed(shop, {"b": "Armchair"}, upsert=True)
+    assert catalogue(shop)["b"] == (1, "Chair")
+    feed(shop, {"b": "Armchair"}, upsert=True)
+    assert catalogue(shop)["b"] == (1, "Armchair")
 
 
 def test_an_upsert_changes_adds_and_keeps_with_the_mapping_of_before(shop: Shop) -> None:
