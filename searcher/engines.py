@@ -16,7 +16,8 @@ from services.elastic import Indexes, indexes
 from services.errors import ConfigurationError
 from services.shop import ShopInfo
 
-R, V = TypeVar("R"), TypeVar("V")
+R = TypeVar("R")
+V = TypeVar("V")
 THREADS = 16
 """Two for each thread that serves requests: of three questions, one is asked by the thread itself."""
 

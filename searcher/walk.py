@@ -20,7 +20,8 @@ from services.catalogue import TIERS
 from services.contracts import Candidates, TierCount, Total
 from services.errors import Unavailable
 
-R, V = TypeVar("R"), TypeVar("V")
+R = TypeVar("R")
+V = TypeVar("V")
 Watch = Callable[[str, Level], AbstractContextManager[None]]
 """Called around every search with the name of the tier and the level: for timing and counting."""
 
