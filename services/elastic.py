@@ -53,7 +53,7 @@ class Cluster:
     """A cluster behind one URL; used from any thread. After repeated failures it is left alone for moments, so that callers do not wait."""
 
     def __init__(self, url: str) -> None:
-        logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it writes a line for every call
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # it writes a line for every call, and a page for one that fails
         self.url = shown(url)
         try:
             self._client = Elasticsearch(
@@ -61,7 +61,6 @@ class Cluster:
                 serializers={"application/json": OrjsonSerializer()},
                 http_compress=False,
                 meta_header=False,
-                max_retries=0,
                 connections_per_node=CONNECTIONS,
                 request_timeout=ADMIN_LIMIT_S,
             )
@@ -90,7 +89,7 @@ class Cluster:
         if self._closed:
             raise ElasticError(f"{self.url}: closed")
         try:
-            answer = self._perform(method, path, body=body, headers=headers, request_timeout=limit_s)
+            answer = self._perform(method, path, body=body, headers=headers, request_timeout=limit_s, max_retries=0)
         except TransportError as error:
             raise ElasticError(f"{self.url} cannot be reached or is late ({type(error).__name__})") from error
         if answer.meta.status >= 400:
