@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from services.calls import Call
 from services.endpoint import Admission, Endpoint
-from services.errors import ConfigurationError, Problem
+from services.errors import AisleError, ConfigurationError, Problem
 from services.openapi import RouteDoc, document
 from services.settings import ServiceSettings, load
 from services.telemetry import Telemetry
@@ -127,6 +127,12 @@ class Service:
         while True:
             try:
                 await asyncio.to_thread(function)
+            except (
+                AisleError,
+                ConfigurationError,
+            ) as error:  # an engine that is away for a minute is no page of stack for each time it is asked
+                log.warning("background job %s of the %s failed and is tried again in %.1f s: %s", name, self.name, interval_s, error)
+                self.telemetry.count("aisle_errors_total", name)
             except Exception:  # the job comes again: log and count instead of ending it
                 log.exception("background job %s of the %s failed; it is tried again in %.1f s", name, self.name, interval_s)
                 self.telemetry.count("aisle_errors_total", name)

@@ -97,12 +97,11 @@ def answers(url: str) -> bool:
 
 
 def graph_answers(url: str) -> bool:
-    """A graph that has its plans: the first of a JVM takes seconds."""
+    """A graph that a new connection has its answer from in time: the first ones of a JVM take seconds."""
+    started = time.perf_counter()
     with Neo4jDriver.driver(url) as driver, driver.session() as session:
         session.run(recent(BEHAVIOURS), user="nobody").consume()
-        started = time.perf_counter()
-        session.run(recent(BEHAVIOURS), user="nobody").consume()
-    return time.perf_counter() - started < 0.1
+    return time.perf_counter() - started < 0.3
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float) -> float:
@@ -142,7 +141,7 @@ def known_shopper(real: Real) -> None:
     events = [event("click", f"p{n * 4}", SHOPPER) for n in range(12)]
     assert real.post("planner", "/events", events)[0].status_code == 202
     for _ in range(30):
-        real.search()
+        real.search(facets=["brand"])
         real.post(
             "ranker", "/rank", {"terms": [], "categories": [], "candidates": dict.fromkeys(("product_no", "score", "tier", "strict"), "")}
         )
