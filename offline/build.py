@@ -4,10 +4,12 @@ Popularity and tiers come from the log up to a watermark; then each owner's buil
 searcher.build SHOP_ROOT N`, ...). Nothing is activated, and no half version stays behind, unless all of them succeed.
 """
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from services.shop import Shop
 OWNERS = ("searcher", "ranker", "planner", "recommender")
 AT_ONCE = 2
 KEPT = 3
+ATTEMPTS, PAUSE_S = 100, 0.01
 FILES = ("catalogue.parquet", "categories.parquet")
 
 
@@ -39,9 +42,7 @@ def build(shop: Shop, owners: Sequence[str] = OWNERS, report: Say = say) -> int:
     with exclusive(shop.generations):
         number, folder = versions.begin()
         try:
-            source = _source(shop, versions)
-            for name in FILES:
-                shutil.copyfile(source / name, folder / name)
+            copy_catalogue(lambda: _source(shop, versions), folder)
             facts = write_popularity(shop, folder, report)
             _run_owners(shop.root, number, owners, report)
             versions.publish(number, {**facts, "seconds": round(clock.seconds, 1)})
@@ -62,6 +63,26 @@ def _source(shop: Shop, versions: Versions) -> Path:
     if current is None:
         raise ConfigurationError(f"shop {shop.name!r} has no catalogue to build: run `aisle data` (generated) or `aisle import` (your own)")
     return versions.folder(current)
+
+
+def copy_catalogue(source: Callable[[], Path], target: Path) -> None:
+    """FILES of one and the same folder, whatever replaces it meanwhile (an import swaps in a whole new one). Raises ConfigurationError."""
+    for attempt in range(ATTEMPTS):
+        time.sleep(min(attempt, 1) * PAUSE_S)
+        try:
+            folder = os.open(source(), os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # between the moves of a swap
+            continue
+        try:
+            for name in FILES:
+                with open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as whence, open(target / name, "wb") as where:
+                    shutil.copyfileobj(whence, where)
+            return
+        except FileNotFoundError:  # it was replaced and removed: take the new one
+            continue
+        finally:
+            os.close(folder)
+    raise ConfigurationError("the staged catalogue is being replaced again and again: run `aisle build` when the imports are done")
 
 
 # ---- popularity ----------------------------------------------------------------------------------------------------------------

@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.staging import replace_folder
 from offline import baseline
-from offline.build import FILES, build, popularity_table
+from offline.build import FILES, build, copy_catalogue, popularity_table
 from offline.locks import exclusive
 from offline.progress import run
 from offline.records import read_log
@@ -163,3 +166,40 @@ def test_a_shop_without_logs_gets_a_bm25_release(shop: Shop) -> None:
     model = load(versions.folder(number), versions.manifest(number))
     assert (versions.current(), model.strategy, model.facts.score_feature) == (1, "bm25", "bm25")
     assert model.facts.reason == "the shop has no logs to learn from"
+
+
+def test_a_catalogue_that_is_replaced_while_it_is_copied_is_never_a_mixture(tmp_path: Path) -> None:
+    staged, target, done = tmp_path / "staged", tmp_path / "target", threading.Event()
+
+    def stage(version: int) -> None:
+        (tmp_path / "new").mkdir()
+        for name in FILES:
+            (tmp_path / "new" / name).write_text(str(version))
+        replace_folder(tmp_path / "new", staged)
+
+    def imports() -> None:
+        version = 1
+        while not done.wait(0.002):
+            stage(version := version + 1)
+
+    stage(1)
+    target.mkdir()
+    seen = set()
+    with ThreadPoolExecutor() as pool:
+        importing = pool.submit(imports)
+        try:
+            for _ in range(300):
+                copy_catalogue(lambda: staged, target)
+                versions = {(target / name).read_text() for name in FILES}
+                assert len(versions) == 1
+                seen |= versions
+        finally:
+            done.set()
+        importing.result()
+    assert len(seen) > 10, "it was hardly replaced"
+
+
+def test_a_catalogue_that_keeps_disappearing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with pytest.raises(ConfigurationError, match="again and again"):
+        copy_catalogue(lambda: tmp_path / "nowhere", tmp_path / "target")
