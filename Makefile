@@ -46,6 +46,7 @@ tiers: $(VENV)/dev.stamp ## tier economics: what searching tier by tier saves an
 	$(RUN) tests.bench.tiers $(ARGS)
 
 screenshots: $(VENV)/dev.stamp ## docs/images anew: Locust's page, aisle top (Chromium, tmux)
+	mkdir -p docs/images
 	AISLE_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) pytest tests/system/test_load_page.py tests/system/test_top.py -k "our_figures or shows_rate" $(ARGS)
 
 venv: $(VENV)/dev.stamp ## the environment with the tools of development
