@@ -74,6 +74,7 @@ class Bench:
         self._wrong: list[str] = []
         self._engines: dict[str, int] = {}
         self._clusters = Clusters(None)
+        self._personal = 0
         self._traffic: dict[str, dict[str, Traffic]] = {"system": {}, "floor": {}}
 
     def run(self) -> int:
@@ -153,6 +154,7 @@ class Bench:
     def _floor(self, floor: Floor) -> dict[str, float]:
         before = cpu_seconds(self._engines)
         done = floor.run(self._asks)
+        self._personal += done.personal
         engines = per_search_ms(before, cpu_seconds(self._engines), done.count)
         return {"one process": done.cpu_s * 1000 / done.count, **engines}
 
@@ -202,8 +204,12 @@ class Bench:
         return 0 if verdict.ok and not self._wrong else 1
 
     def _unlike(self) -> list[str]:
+        """What the floor did otherwise than the system."""
         system, floor = self._traffic["system"], self._traffic["floor"]
-        return [
+        releases = Versions(self._shop.releases)
+        network = releases.manifest(releases.current() or 0).fact("strategy", str) == "network"
+        strangers = ["the floor found no behaviours of any user, and so never asked the model"] if network and not self._personal else []
+        return strangers + [
             f"cluster {name} answered {system[name].calls:,} calls of the system and {floor[name].calls:,} of its floor, for the same searches"
             for name in system
             if abs(system[name].calls - floor[name].calls) > SAME * floor[name].calls

@@ -2,6 +2,7 @@
 services, by AISLE_SEARCHER_HIGH_URL and so on."""
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +29,6 @@ from searcher.retrieve import open_part, retrieve
 from searcher.settings import SearcherSettings
 from services.artifacts import Versions
 from services.contracts import AnalyseAnswer, AnalyseRequest, PreferencesAnswer, PreferencesRequest, RankRequest, RetrieveRequest
-from services.eventlog.sqlite import SqliteReader
 from services.features import Binding
 from services.identity import user_key
 from services.models.engine import Executor
@@ -71,7 +71,9 @@ class Engines:
         index = load_index(folder, manifest)
         self.pair = Pair(generation, index, release, ranker, Binding(index, self.model.vocabulary, self.model.property_vectors))
         self.columns = self.understanding.products.columns(self.model.vocabulary)
-        self.graph = open_graph(recommender, shop, SqliteReader(shop.log_file).end())
+        self.graph = open_graph(recommender, shop, sys.maxsize)  # the system's log has gone on, and its graph is not to be made anew
+        self.personal = 0
+        """Searches whose user's behaviours the model was asked about."""
         planner = load(PlannerSettings, "AISLE_PLANNER_", os.environ)
         self.stores = Stores(planner.products_url, shop.info())
         self.products = self.stores.open(folder)
@@ -91,7 +93,9 @@ class Engines:
         user, (asked, corrected) = user_key(user_id, self.secret), self.understood(query)
         terms, categories = asked.terms, asked.categories
         found = retrieve(self.part, self.generation, asked, Unwatched())
-        known = self.model.preference(self.behaviours(user), categories)
+        behaviours = self.behaviours(user)
+        self.personal += len(behaviours) > 0
+        known = self.model.preference(behaviours, categories)
         ranking = RankRequest(
             terms,
             categories,

@@ -30,10 +30,11 @@ class Wish(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """CPU seconds of this process for so many searches or calls; `sizes` when they were asked for."""
+    """CPU seconds of this process for so many searches or calls; for how many searches the model was asked; `sizes` when they were asked for."""
 
     cpu_s: float
     count: int
+    personal: int = 0
     sizes: Sizes | None = None
 
 
@@ -73,13 +74,13 @@ def serve(home: Path, name: str) -> None:
 
 def fulfil(engines: Engines, wish: Wish) -> Done:
     if wish.what == "sizes":
-        return Done(0.0, 0, engines.sizes(wish.asks))
+        return Done(0.0, 0, sizes=engines.sizes(wish.asks))
     searches = [partial(engines.search, *ask) for ask in wish.asks]
     work = searches if wish.what == "search" else prepared(engines, wish.what, wish.asks)
-    started = time.process_time()
+    started, before = time.process_time(), engines.personal
     for call in work:
         call()
-    return Done(time.process_time() - started, len(work))
+    return Done(time.process_time() - started, len(work), engines.personal - before)
 
 
 if __name__ == "__main__":
