@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 CHILD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have it ignored
 print("begun", flush=True)
 try:
     time.sleep(60)
