@@ -342,9 +342,16 @@ def running_planner(state: StateFile) -> tuple[RunState, str]:
 
 def run_through(argv: list[str]) -> int:
     """Run a child that shares our terminal; Ctrl-C reaches both, other ends are passed on as one, and the child has the last word."""
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(*_: object) -> None:
+        if process is None:
+            raise SystemExit(130)
+        process.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):  # before there is a child: none is left behind by a signal that comes early
+        signal.signal(number, pass_on)
     process = subprocess.Popen(argv, env=layout.child_environment(home(), os.environ))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
     while True:
         try:
             return process.wait()

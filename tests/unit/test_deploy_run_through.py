@@ -10,8 +10,8 @@ import pytest
 CHILD = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have it ignored
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("ended", flush=True)
