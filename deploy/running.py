@@ -18,6 +18,7 @@ from deploy.processes import GRACE_S, identify, is_alive, members, stop
 from deploy.state import Identity, RunState, StateFile
 from deploy.status import show
 from deploy.supervisor import READY_LIMIT_S, Supervisor, last_lines
+from services import children
 from services.artifacts import Versions
 from services.errors import ConfigurationError
 from services.shop import Shop, home, open_shop
@@ -341,19 +342,5 @@ def running_planner(state: StateFile) -> tuple[RunState, str]:
 
 
 def run_through(argv: list[str]) -> int:
-    """Run a child that shares our terminal; Ctrl-C reaches both, other ends are passed on as one, and the child has the last word."""
-    process: subprocess.Popen[bytes] | None = None
-
-    def pass_on(*_: object) -> None:
-        if process is None:
-            raise SystemExit(130)
-        process.send_signal(signal.SIGINT)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):  # before there is a child: none is left behind by a signal that comes early
-        signal.signal(number, pass_on)
-    process = subprocess.Popen(argv, env=layout.child_environment(home(), os.environ))
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    """Run a command of ours in its environment (services/children.py)."""
+    return children.run_through(argv, layout.child_environment(home(), os.environ))

@@ -6,9 +6,7 @@ import sys
 from loadgen.command import main
 
 if __name__ == "__main__":
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a shell that starts this in the background has Ctrl-C ignored; it must still end a load
+    # A shell that starts this in the background has Ctrl-C ignored; it must still end a load.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from loadgen.compare import compare, words
 from loadgen.options import OPTIONS, PROFILES
 from loadgen.pinning import pin, unpin
 from loadgen.run import find, load
+from services.children import run_through
 from services.errors import ConfigurationError
 
 WIDTH = 220
@@ -68,20 +68,9 @@ def run(argv: Sequence[str]) -> int:
         os.execv(locust[0], locust)
     known.pinned = pin(known.watch)
     try:
-        return patiently(command_line(known, more_argv))
+        return run_through(command_line(known, more_argv), end=signal.SIGTERM)
     finally:
         unpin(known.watch)
-
-
-def patiently(argv: Sequence[str]) -> int:
-    """The exit code of a child who has the last word: Ctrl-C and SIGTERM, which we wait out, are for it."""
-    child = subprocess.Popen(argv)
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            continue
 
 
 def target(parser: argparse.ArgumentParser) -> None:

@@ -56,9 +56,12 @@ def build(shop: Shop, owners: Sequence[str] = OWNERS, report: Say = say) -> int:
 
 
 def _source(shop: Shop, versions: Versions) -> Path:
+    """Raises FileNotFoundError between the two moves of a swap: what is current is then not what is meant."""
     staged = shop.root / "staged"
     if all((staged / name).is_file() for name in FILES):
         return staged
+    if any(shop.root.glob(".old.staged.*")):
+        raise FileNotFoundError(staged)
     current = versions.current()
     if current is None:
         raise ConfigurationError(f"shop {shop.name!r} has no catalogue to build: run `aisle data` (generated) or `aisle import` (your own)")
@@ -67,22 +70,24 @@ def _source(shop: Shop, versions: Versions) -> Path:
 
 def copy_catalogue(source: Callable[[], Path], target: Path) -> None:
     """FILES of one and the same folder, whatever replaces it meanwhile (an import swaps in a whole new one). Raises ConfigurationError."""
-    for attempt in range(ATTEMPTS):
-        time.sleep(min(attempt, 1) * PAUSE_S)
+    for _ in range(ATTEMPTS):
         try:
-            folder = os.open(source(), os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # between the moves of a swap
-            continue
-        try:
-            for name in FILES:
-                with open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as whence, open(target / name, "wb") as where:
-                    shutil.copyfileobj(whence, where)
-            return
-        except FileNotFoundError:  # it was replaced and removed: take the new one
-            continue
-        finally:
-            os.close(folder)
-    raise ConfigurationError("the staged catalogue is being replaced again and again: run `aisle build` when the imports are done")
+            return _copy(source(), target)
+        except FileNotFoundError:  # between the moves of a swap, or replaced and removed: take the new one
+            time.sleep(PAUSE_S)
+    raise ConfigurationError(
+        "the staged catalogue is being replaced, or an import was killed while it did so: wait for it, or run the import again"
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    folder = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in FILES:
+            with open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as whence, open(target / name, "wb") as where:
+                shutil.copyfileobj(whence, where)
+    finally:
+        os.close(folder)
 
 
 # ---- popularity ----------------------------------------------------------------------------------------------------------------

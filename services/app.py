@@ -127,10 +127,8 @@ class Service:
         while True:
             try:
                 await asyncio.to_thread(function)
-            except (
-                AisleError,
-                ConfigurationError,
-            ) as error:  # an engine that is away for a minute is no page of stack for each time it is asked
+            except (AisleError, ConfigurationError) as error:
+                # An engine that is away for a minute is no page of stack for each time that it is asked.
                 log.warning("background job %s of the %s failed and is tried again in %.1f s: %s", name, self.name, interval_s, error)
                 self.telemetry.count("aisle_errors_total", name)
             except Exception:  # the job comes again: log and count instead of ending it

@@ -1,6 +1,7 @@
 """A load second by second and in blocks; what is kept of it to be graded."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,9 @@ from loadgen.seen import BAD_KEPT, Seen, SeenFile
 from loadgen.timeline import MAX_REASONS, count
 
 
-def search(at_s: float, latency_ms: float = 10.0, chain: int = 0, **more: object) -> Seen:
-    fields = {"request": "first", "page": 1, "service_ms": latency_ms, "ask": Ask("q")}
-    return Seen(at_s=at_s, latency_ms=latency_ms, chain=chain, **{**fields, **more})  # type: ignore[arg-type]
+def search(at_s: float, latency_ms: float = 10.0, chain: int = 0, **more: Any) -> Seen:
+    fields: dict[str, Any] = {"request": "first", "page": 1, "service_ms": latency_ms, "ask": Ask("q")}
+    return Seen(at_s=at_s, latency_ms=latency_ms, chain=chain, **fields | more)
 
 
 def refused(at_s: float) -> Seen:

@@ -199,7 +199,9 @@ def test_a_catalogue_that_is_replaced_while_it_is_copied_is_never_a_mixture(tmp_
     assert len(seen) > 10, "it was hardly replaced"
 
 
-def test_a_catalogue_that_keeps_disappearing_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    with pytest.raises(ConfigurationError, match="again and again"):
-        copy_catalogue(lambda: tmp_path / "nowhere", tmp_path / "target")
+def test_a_swap_that_was_never_ended_is_an_error_and_not_the_generation_before(shop: Shop) -> None:
+    """A maker that was killed between its two moves has left no staged catalogue."""
+    (shop.root / "staged").rename(shop.root / ".old.staged.4711")
+    with pytest.raises(ConfigurationError, match="run the import again"):
+        build(shop, owners=())
+    assert Versions(shop.generations).complete() == []

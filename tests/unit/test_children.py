@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +16,13 @@ except KeyboardInterrupt:
     print("ended", flush=True)
     sys.exit(3)
 """
-PARENT = "import sys; from deploy.running import run_through; sys.exit(run_through([sys.executable, '-c', sys.argv[1]]))"
+PARENT = "import sys; from services.children import run_through; sys.exit(run_through([sys.executable, '-c', sys.argv[1]]))"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_told_to_stop_interrupts_its_child_and_has_its_exit_code(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_command_that_is_told_to_stop_interrupts_its_child_and_has_its_exit_code(number: signal.Signals) -> None:
     argv = [sys.executable, "-c", PARENT, CHILD]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={"AISLE_HOME": str(tmp_path)}) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
