@@ -17,7 +17,7 @@ KINDS = ("ordinary", "brand", "model")
 CONSTRAINTS = ("audience", "brand", "color", "material", "feature", "spec", "size", "cap")
 _CHANCE = np.array([0.26, 0.18, 0.2, 0.08, 0.16, 0.08, 0.03, 0.05])
 """How often each constraint is the one that people name, where a category has it."""
-_HEADS = np.array([1.0, 0.45, 0.2, 0.1])
+_HEADS = np.array([1.0, 0.45, 0.2, 0.1, 0.05])
 """Weight of an intent by its number of constraints: the short ones are the frequent ones."""
 
 
@@ -70,7 +70,7 @@ def make(settings: WorldSettings, items: Products) -> Intents:
         category=items.category[product],
         product=product,
         **{name: kept[:, i] for i, name in enumerate(CONSTRAINTS)},
-        weight=law * _HEADS[np.minimum(chosen.sum(axis=1), 3)],
+        weight=law * _HEADS[chosen.sum(axis=1)],
     )
 
 
@@ -98,7 +98,7 @@ def _values(items: Products, product: Codes, u: Floats) -> npt.NDArray[np.int64]
 def _chosen(settings: WorldSettings, values: npt.NDArray[np.int64], kind: Codes, u: Floats, v: Floats) -> npt.NDArray[np.bool_]:
     """bool[n, constraints]: the constraints that an intent names, drawn without replacement by the exponential race."""
     share = np.cumsum(settings.constraints) / np.sum(settings.constraints)
-    wanted = np.searchsorted(share, u, side="right").clip(max=3)
+    wanted = np.searchsorted(share, u, side="right").clip(max=len(share) - 1)
     race = np.where(values >= 0, -np.log1p(-v) / _CHANCE, np.inf)
     place = np.argsort(np.argsort(race, axis=1), axis=1)
     chosen = (place < wanted[:, None]) & np.isfinite(race)

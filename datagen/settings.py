@@ -142,12 +142,14 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         float, knob("share of intents that are one product, asked for by model number", "share", "known items", ge=0, le=1)
     ] = 0.04
     constraints: Annotated[
-        tuple[float, float, float, float],
+        tuple[float, ...],
         knob(
-            "shares of intents with 0, 1, 2, 3 constraints",
+            "shares of intents with 0, 1, 2, 3 (and 4) constraints",
             "shares",
             "a noun and at most two words, mostly",
-            "four of 0 or more, not all 0",
+            "four or five of 0 or more, not all 0",
+            min_length=4,
+            max_length=5,
         ),
     ] = (0.35, 0.35, 0.22, 0.08)
 
@@ -253,7 +255,7 @@ def _check(settings: WorldSettings) -> None:
         )
     if not (min(settings.constraints) >= 0 and 0 < sum(settings.constraints) < math.inf):
         raise ConfigurationError(
-            f"world settings: constraints={list(settings.constraints)} must be four numbers, none negative or infinite, and not all 0"
+            f"world settings: constraints={list(settings.constraints)} must be four or five numbers, none negative or infinite, and not all 0"
         )
     if settings.pages > (most := PAGES_A_USER_AND_DAY * settings.users * settings.days):
         raise ConfigurationError(

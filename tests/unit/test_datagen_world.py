@@ -129,6 +129,18 @@ def test_plurals(one: str, many: str) -> None:
 # ---- queries -------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_fifth_share_gives_queries_with_four_constraints() -> None:
+    """As in: waterproof mens trail runner size 44 under 80 (feature, audience, size and price beside the noun)."""
+    asked = a_world(constraints=[0, 0, 0, 0, 1], brand_queries=0, model_queries=0)
+    named = np.stack([getattr(asked.intents, name) >= 0 for name in intent_table.CONSTRAINTS]).sum(axis=0)
+    assert named.max() == 4
+    assert (named == 4).mean() > 0.5  # the others are of products that have less to ask for
+    intent = int(np.flatnonzero((named == 4) & (asked.intents.size >= 0) & (asked.intents.cap >= 0))[0])
+    said = asked.speaker.say(intent, np.random.default_rng(1), plain=True).text
+    assert "size" in said and str(int(asked.intents.cap[intent])) in said
+    assert truth.grade(asked, intent, asked.intents.product[intent]) == 3
+
+
 def test_without_typos_nothing_is_misspelt() -> None:
     world, rng = a_world(typo_rate=0.0), np.random.default_rng(1)
     assert not any(world.speaker.say(i, rng).misspelt for i in range(len(world.intents)))
