@@ -3,6 +3,7 @@
 It knows what a shop knows: catalogue and its own log up to the evening before. Nothing of the truth is imported here.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,8 +12,8 @@ import numpy.typing as npt
 
 from services import popularity
 from services.catalogue import TIERS
-from services.contracts import CANDIDATES, Candidates, Term
-from services.features import ITEM_FEATURES, USER_FEATURES, item_features
+from services.contracts import CANDIDATES, Term
+from services.features import FEATURES, USER_FEATURES, Shown, features_of
 from services.forward import Floats, ForwardIndex, GlobalBm25, Rows, with_popularity
 from services.text import query_terms
 
@@ -25,6 +26,7 @@ REMEMBERED = 60_000
 AHEAD = 20
 """Products of a list whose features are made at once: two pages, and the shuffled ones."""
 _LOW = 2
+_NOT_YET = np.zeros((0, len(FEATURES)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ class Found:
 
 @dataclass(slots=True)
 class Ranking:
-    """The answer to a query on one day: products in the order shown; `walk` is the place of each in the order in which tiers found them."""
+    """The answer to a query on one day: products in the order shown. `found` has all in the order in which tiers found them, and, as
+    places in that order, which are shown first."""
 
     terms: list[Term]
     product_no: Numbers
-    walk: Rows
-    candidates: Candidates
+    order: Rows  # place of each in `found`
+    found: Shown
     known: Floats  # features of the first AHEAD
 
 
@@ -83,17 +86,26 @@ class Policy:
         self._now_ms = now_ms
         self._today.clear()
 
+    def prepare(self, queries: Iterable[str]) -> None:
+        """Rank what is going to be asked for: many queries together cost less than one after the other."""
+        new = [query for query in dict.fromkeys(queries) if query not in self._today]
+        rankings = [self._rank(self.find(query)) for query in new]
+        for query, ranking, known in zip(new, rankings, self._features([r.found for r in rankings]), strict=True):
+            ranking.known = known
+            self._today[query] = ranking
+
     def rank(self, query: str) -> Ranking:
         """At most CANDIDATES products. The caller must not change what it gets."""
-        if (known := self._today.get(query)) is None:
-            known = self._today[query] = self._rank(self.find(query))
-        return known
+        if query not in self._today:
+            self.prepare([query])
+        return self._today[query]
 
-    def features(self, ranking: Ranking, places: Rows) -> Floats:
-        """float32[n, len(FEATURES)] of the products at these places of a list, as served."""
-        if not len(places) or places.max() < len(ranking.known):
-            return ranking.known[places]
-        return self._features(ranking.terms, ranking.candidates, ranking.walk[places])
+    def features(self, asked: Sequence[tuple[Ranking, Rows]]) -> list[Floats]:
+        """float32[n, len(FEATURES)] of the products at n places of each of these lists, as served."""
+        further = [i for i, (ranking, places) in enumerate(asked) if places.max(initial=-1) >= len(ranking.known)]
+        made = self._features([asked[i][0].found._replace(places=asked[i][0].order[asked[i][1]]) for i in further])
+        late = dict(zip(further, made, strict=True))
+        return [late[i] if i in late else ranking.known[places] for i, (ranking, places) in enumerate(asked)]
 
     def _find(self, query: str) -> Found:
         terms = terms_of(query)
@@ -101,24 +113,24 @@ class Policy:
         return Found(terms, numbers, scores, self._strict(terms, numbers))
 
     def _rank(self, found: Found) -> Ranking:
-        listed = np.flatnonzero(self._listed[found.product_no])
-        numbers, scores, strict = found.product_no[listed], found.scores[listed], found.strict[listed]
+        """Without features."""
+        numbers, scores, strict = found.product_no, found.scores, found.strict
+        if not (listed := self._listed[numbers]).all():
+            numbers, scores, strict = numbers[listed], scores[listed], strict[listed]
         tier = self._index.tier[numbers]
         # The order in which a tier walk would find them: strict first, then by tier, then as BM25 found them, which is the order they are in.
         walked = np.argsort(tier + np.uint8(len(TIERS)) * ~strict, kind="stable")
         numbers, scores, strict, tier = numbers[walked], scores[walked], strict[walked], tier[walked]
-        candidates = Candidates(numbers.tobytes(), scores.tobytes(), tier.tobytes(), strict.astype(np.uint8).tobytes())
         shown = np.argsort(-(scores + self._boost[numbers]), kind="stable")
-        return Ranking(found.terms, numbers[shown], shown, candidates, self._features(found.terms, candidates, shown[:AHEAD]))
+        return Ranking(found.terms, numbers[shown], shown, Shown(found.terms, numbers, tier, strict, shown[:AHEAD]), _NOT_YET)
 
-    def _features(self, terms: list[Term], candidates: Candidates, places: Rows) -> Floats:
-        features = np.zeros((len(places), len(ITEM_FEATURES) + len(USER_FEATURES)), np.float32)
-        item_features(self._index, terms, [], candidates, self._now_ms, out=features[:, : len(ITEM_FEATURES)], only=places)
-        return features
+    def _features(self, lists: list[Shown]) -> list[Floats]:
+        made = features_of(self._index, lists, self._now_ms)
+        return [np.concatenate((item, np.zeros((len(item), len(USER_FEATURES)), np.float32)), axis=1) for item in made]
 
     def _strict(self, terms: list[Term], numbers: Numbers) -> npt.NDArray[np.bool_]:
         strict = np.ones(len(numbers), np.bool_)
-        for term in terms:
+        for term in terms if len(terms) > 1 else ():  # what was found has the only term
             found = self._has(term.text, numbers)
             for phrase in term.synonyms:
                 found |= np.logical_and.reduce([self._has(text, numbers) for text in phrase])

@@ -135,13 +135,16 @@ class _Sessions:
         number = self.asked[of]
         fresh = np.array([self.next[s] is None for s in of.tolist()], np.bool_)
         new = of[fresh]
-        asked = self._u("intent", new, number[fresh]), self._u("intent/in category", new, number[fresh])
-        intents = dict(zip(new.tolist(), self._world.draw_intents(self.user[new], self.interest[new], *asked).tolist(), strict=True))
+        u, v = self._u("intent", new, number[fresh]), self._u("intent/in category", new, number[fresh])
+        intents = dict(zip(new.tolist(), self._world.draw_intents(self.user[new], self.interest[new], u, v).tolist(), strict=True))
         names = draws.bits(self._settings.seed, "query", self.key[of], number)
         dice = draws.streams(self._settings.seed, "say", names)
         explored = (self._u("explore", of, number) < self._settings.exploration).tolist()
-        for s, stream, name, shuffled in zip(of.tolist(), dice, _names(self._settings, "query id", names), explored, strict=True):
-            query = self.next[s] or self._say(intents[s], stream, int(self.at_ms[s]))
+        asked = {s: self.next[s] or self._say(intents[s], stream, int(self.at_ms[s])) for s, stream in zip(of.tolist(), dice, strict=True)}
+        self._policy.prepare(query.text for query in asked.values())
+        for (s, query), stream, name, shuffled in zip(
+            asked.items(), dice, _names(self._settings, "query id", names), explored, strict=True
+        ):
             self.query[s], self.next[s], self.dice[s], self.query_id[s] = query, None, stream, name
             self._made.queries.add(name, int(self.at_ms[s]), int(self.user[s]), query)
             ranking = self.ranking[s] = self._policy.rank(query.text)
@@ -168,9 +171,10 @@ class _Sessions:
         """The sessions `of` read a page each; returns those that search again and those that turn the page."""
         size = self._settings.page_size
         rows = np.full((len(of), size), -1, np.intp)
-        for row, s in zip(rows, of.tolist(), strict=True):
-            shown = self._show(s)
-            row[: len(shown)] = shown
+        places = [self.order[s][first : first + size] for s, first in zip(of.tolist(), self.first[of].tolist(), strict=True)]
+        known = self._policy.features([(ranking, at) for s, at in zip(of.tolist(), places, strict=True) if (ranking := self.ranking[s])])
+        for row, s, at, features in zip(rows, of.tolist(), places, known, strict=True):
+            row[: len(at)] = self._show(s, at, features)
         read = self._behave(of, rows)
         self._count(rows, read)
         self._events(of, rows, read)
@@ -183,11 +187,10 @@ class _Sessions:
         self.first[of[turn]] += size
         return self._after(of[~turn]), of[turn]
 
-    def _show(self, s: int) -> npt.NDArray[np.uint32]:
-        """Write down the page that a session sees; returns its products."""
+    def _show(self, s: int, places: Ints, features: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+        """Write down the page that a session sees, these places of its ranking; returns its products."""
         ranking, query, first = self.ranking[s], self.query[s], int(self.first[s])
         assert ranking is not None and query is not None
-        places = self.order[s][first : first + self._settings.page_size]
         numbers = ranking.product_no[places]
         positions, depth = list(range(first + 1, first + 1 + len(places))), int(self.depth[s])
         shuffled = first < depth
@@ -199,7 +202,7 @@ class _Sessions:
             categories=[],
             product_no=numbers.tolist(),
             positions=positions,
-            features=self._policy.features(ranking, places).tobytes(),
+            features=features.tobytes(),
             feature_schema=FEATURE_SCHEMA,
             generation=0,
             client=self.client[s],

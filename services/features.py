@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -47,7 +49,9 @@ __all__ = [
     "STRICT_LEAD",
     "USER_FEATURES",
     "Binding",
+    "Shown",
     "absent",
+    "features_of",
     "item_features",
     "lasting",
     "strict_first",
@@ -95,7 +99,7 @@ _FORMULAS = 1
 """Raise it when a feature of the same name is computed in another way."""
 FEATURE_SCHEMA = hashlib.sha256(json.dumps([_FORMULAS, FEATURES]).encode()).hexdigest()[:16]
 
-_COVERED = np.array([TITLE, BRAND, CATEGORY, ATTRIBUTES], np.uint8)[:, None, None]
+_COVERED = np.array([TITLE, BRAND, CATEGORY, ATTRIBUTES], np.uint8)[:, None, None]  # [4, t, n]
 _OCCURS = 1 << 6  # beside the bits of parts: a phrase whose terms occur in different parts still occurs
 _TIER_NUMBERS = np.arange(len(TIERS), dtype=np.uint8)[:, None]
 _column = ITEM_FEATURES.index
@@ -103,12 +107,23 @@ _BM25, _BM25_SHARE, _TITLE_BM25, _TITLE_ASKED = _column("bm25"), _column("bm25_s
 _TITLE_EXACT, _MATCHED, _STRICT, _QUERY_TERMS = _column("title_exact"), _column("terms_matched"), _column("strict"), _column("query_terms")
 _CATEGORY, _PRICE_POSITION, _AGE = _column("category_probability"), _column("price_position"), _column("age")
 _RETRIEVAL_RANK = _column("retrieval_rank")
+_TEXT = slice(_BM25, _MATCHED + 1)
 _COVERAGE = slice(_column("title_coverage"), _column("attributes_coverage") + 1)
 _LASTING = slice(_column("price"), _column("popularity_score") + 1)
 _TIERS = slice(_column("tier_high"), _column("tier_low") + 1)
 _P_IMPRESSIONS, _P_CLICKS, _P_PURCHASES, _P_SCORE = (POPULARITY.index(name) for name in ("impressions", "clicks", "purchases", "score"))
 _DAY_MS = 86_400_000
 _CLICK_PRIOR, _PURCHASE_PRIOR = 50.0, 10.0  # impressions and clicks that an unseen product is credited with, at the average rate
+
+
+class Shown(NamedTuple):
+    """Some products of one candidate list of m: what `features_of` makes features of."""
+
+    terms: Sequence[Term]
+    numbers: Numbers  # [m]
+    tiers: npt.NDArray[np.uint8]  # [m]
+    stricts: npt.NDArray[np.bool_]  # [m]
+    places: Rows  # in the list, of the products whose features are wanted
 
 
 def item_features(
@@ -118,16 +133,13 @@ def item_features(
     candidates: Candidates,
     now_ms: int,
     out: Floats | None = None,
-    only: Rows | None = None,
 ) -> Floats:
     """float32[n, len(ITEM_FEATURES)] of the candidates, in their order. A product that the index does not have is a row of zeros.
 
     Prices are placed among these very candidates, so features belong to a candidate list, not to a product. `out`: zeros of that
-    shape to write to (the first columns of a wider array, say). `only`: places of the candidates whose features are wanted, n of them in
-    that order; what is relative to the others (price_position, retrieval_rank) stays relative to all.
+    shape to write to (the first columns of a wider array, say).
     """
-    everybody = candidates.numbers()
-    numbers = everybody if only is None else everybody[only]
+    numbers = candidates.numbers()
     n = len(numbers)
     features = np.zeros((n, len(ITEM_FEATURES)), np.float32) if out is None else out
     if n == 0 or index.size == 0:
@@ -135,20 +147,66 @@ def item_features(
     rows = np.minimum(numbers, index.size - 1).astype(np.intp)
     columns = features.T
     if terms:
-        _text(index, Query.of(index, terms), rows, columns)
-    stricts, tiers = candidates.stricts(), candidates.tiers()
-    if only is not None:
-        stricts, tiers = stricts[only], tiers[only]
-    columns[_STRICT] = stricts != 0
-    columns[_QUERY_TERMS] = math.log1p(len(terms)) - 1.0
+        columns[_TEXT] = _text(index, [Query.of(index, terms)], rows[None])[0]
+    columns[_QUERY_TERMS] = _query_length(terms)
     if categories:
         columns[_CATEGORY] = np.minimum(category_probability(index, categories, rows), 1.0)
-    columns[_TIERS] = tiers == _TIER_NUMBERS
-    columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + (np.arange(n, dtype=np.float32) if only is None else only.astype(np.float32)))
-    _product(index, rows, now_ms, columns, None if only is None else np.minimum(everybody, index.size - 1).astype(np.intp))
+    _found(columns, candidates.tiers(), candidates.stricts() != 0, np.arange(n))
+    prices = _product(index, rows, now_ms, columns)
+    columns[_PRICE_POSITION] = _place_among(prices, prices)
     if (missing := absent(index, numbers)).any():
         features[missing] = 0.0
     return features
+
+
+def features_of(index: ForwardIndex, lists: Sequence[Shown], now_ms: int) -> list[Floats]:
+    """float32[len(places), len(ITEM_FEATURES)] for each list: what `item_features` gives for these places of the whole list (to the bit),
+    without predicted categories, but for hundreds of lists at a fraction of the cost of one after the other."""
+    wanted = [i for i, shown in enumerate(lists) if len(shown.places)]
+    sizes = [len(shown.places) for shown in lists]
+    starts = list(accumulate(sizes, initial=0))
+    features = np.zeros((starts[-1], len(ITEM_FEATURES)), np.float32)
+    if wanted and index.size:
+        numbers = np.concatenate([lists[i].numbers[lists[i].places] for i in wanted])
+        rows = np.minimum(numbers, index.size - 1).astype(np.intp)
+        columns = features.T
+        _texts(index, [(lists[i].terms, starts[i], sizes[i]) for i in wanted], rows, columns)
+        columns[_QUERY_TERMS] = np.repeat([_query_length(lists[i].terms) for i in wanted], [sizes[i] for i in wanted])
+        tiers, stricts = (np.concatenate([getattr(lists[i], of)[lists[i].places] for i in wanted]) for of in ("tiers", "stricts"))
+        _found(columns, tiers, stricts, np.concatenate([lists[i].places for i in wanted]))
+        prices = _product(index, rows, now_ms, columns)
+        all_prices = lasting(index)[:, 0]
+        for i in wanted:
+            span = slice(starts[i], starts[i + 1])
+            everybody = all_prices[np.minimum(lists[i].numbers, index.size - 1)]
+            columns[_PRICE_POSITION, span] = _place_among(prices[span], everybody)
+        if (missing := absent(index, numbers)).any():
+            features[missing] = 0.0
+    return [features[start:end] for start, end in pairwise(starts)]
+
+
+def _texts(index: ForwardIndex, asked: Sequence[tuple[Sequence[Term], int, int]], rows: Rows, columns: Floats) -> None:
+    """Text features of spans of `rows` (terms, start, length); queries of one shape and length are looked up together."""
+    alike: dict[tuple[int, tuple[object, ...]], list[tuple[Query, int]]] = {}
+    for terms, start, length in asked:
+        if terms:
+            query = Query.of(index, terms)
+            alike.setdefault((length, query.shape()), []).append((query, start))
+    for (length, _), group in alike.items():
+        at = np.array([start for _, start in group])[:, None] + np.arange(length)
+        text = _text(index, [query for query, _ in group], rows[at])
+        columns[_TEXT, at] = text.transpose(1, 0, 2)
+
+
+def _query_length(terms: Sequence[Term]) -> float:
+    return math.log1p(len(terms)) - 1.0
+
+
+def _found(columns: Floats, tiers: npt.NDArray[np.uint8], stricts: npt.NDArray[np.bool_], places: Rows) -> None:
+    """What finding them told; `places` in the list of all candidates."""
+    columns[_STRICT] = stricts
+    columns[_TIERS] = tiers == _TIER_NUMBERS
+    columns[_RETRIEVAL_RANK] = 10.0 / (10.0 + places.astype(np.float32))
 
 
 def absent(index: ForwardIndex, product_no: Numbers) -> npt.NDArray[np.bool_]:
@@ -184,57 +242,67 @@ class Query:
                     synonyms.append((number, [places.setdefault(i, len(places)) for i in found]))
         return Query(list(places), own, synonyms, index.idf[ids])  # the idf at -1 is that of an unknown term
 
-
-def _text(index: ForwardIndex, query: Query, rows: Rows, columns: Floats) -> None:
-    tf, fields = _occurrences(index, query.wanted, rows)
-    weight = index.idf[query.wanted] * np.float32(K1 + 1)
-    length = index.doc_len[rows] * np.float32(K1 * B / index.average_length) + np.float32(K1 * (1 - B))
-    scores, found = _per_term(query, np.asarray(weight[:, None] * tf / (tf + length), np.float32), fields)
-    total = query.idf.sum()
-    bm25 = scores.sum(axis=0)
-    columns[_BM25] = np.arcsinh(bm25 / 8.0)
-    columns[_BM25_SHARE] = np.minimum(bm25 / (total * np.float32(K1 + 1)), 2.0)  # a rare synonym of a common term can pass 1
-    coverage = (query.idf / total) @ (found & _COVERED != 0).astype(np.float32)
-    columns[_COVERAGE] = coverage
-    columns[_TITLE_BM25] = coverage[0] / (index.title_len[rows] * np.float32(K1 * B / index.average_title) + np.float32(1 + K1 * (1 - B)))
-    asked = (fields & np.uint8(ASKED) != 0).sum(axis=0)
-    titles = index.title_asked[rows]
-    columns[_TITLE_ASKED] = asked / np.maximum(titles, 1)
-    columns[_TITLE_EXACT] = (asked == titles) & (titles > 0)
-    columns[_MATCHED] = (found != 0).sum(axis=0) / len(query.own)
+    def shape(self) -> tuple[object, ...]:
+        """What queries have in common that are looked up together."""
+        return len(self.wanted), tuple(self.own), tuple((term, tuple(phrase)) for term, phrase in self.synonyms)
 
 
-def _occurrences(index: ForwardIndex, wanted: list[int], rows: Rows) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Frequencies and parts, uint8[m, n] each, of m wanted terms in n rows."""
-    at = np.empty((len(wanted), len(rows)), np.intp)
+def _text(index: ForwardIndex, queries: Sequence[Query], rows: Rows) -> Floats:
+    """float32[q, 10, n]: the features of _TEXT of n products, `rows` intp[q, n], for each of q queries of one shape."""
+    idf, wanted = np.stack([query.idf for query in queries]), np.array([query.wanted for query in queries], np.intp)
+    tf, fields = _occurrences(index, wanted, rows)
+    weight = index.idf[wanted] * np.float32(K1 + 1)
+    length = (index.doc_len[rows] * np.float32(K1 * B / index.average_length) + np.float32(K1 * (1 - B)))[:, None]
+    scores, found = _per_term(queries[0], np.asarray(weight[:, :, None] * tf / (tf + length), np.float32), fields)
+    total = idf.sum(axis=1, keepdims=True)
+    bm25 = scores.sum(axis=1)
+    covered = (found[:, None] & _COVERED != 0).astype(np.float32)
+    text = np.empty((len(queries), 10, rows.shape[1]), np.float32)
+    text[:, _BM25] = np.arcsinh(bm25 / 8.0)
+    text[:, _BM25_SHARE] = np.minimum(bm25 / (total * np.float32(K1 + 1)), 2.0)  # a rare synonym of a common term can pass 1
+    text[:, _COVERAGE] = coverage = ((idf / total)[:, None, None] @ covered)[:, :, 0]
+    titles = index.title_len[rows] * np.float32(K1 * B / index.average_title) + np.float32(1 + K1 * (1 - B))
+    text[:, _TITLE_BM25] = coverage[:, 0] / titles
+    asked = (fields & np.uint8(ASKED) != 0).sum(axis=1)
+    askable = index.title_asked[rows]
+    text[:, _TITLE_ASKED] = asked / np.maximum(askable, 1)
+    text[:, _TITLE_EXACT] = (asked == askable) & (askable > 0)
+    text[:, _MATCHED] = (found != 0).sum(axis=1) / len(queries[0].own)
+    return text
+
+
+def _occurrences(index: ForwardIndex, wanted: Rows, rows: Rows) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Frequencies and parts, uint8[q, m, n] each, of m wanted terms, intp[q, m], in n rows, intp[q, n]."""
+    at = np.empty((*wanted.shape, rows.shape[1]), np.intp)
     if at.size == 0:
         return np.zeros(at.shape, np.uint8), np.zeros(at.shape, np.uint8)
     numbers = rows.astype(np.uint32)  # of the postings' type, or bisection would convert the postings
-    terms = np.array(wanted)
-    starts, ends = index.posting_starts[terms], index.posting_starts[terms + 1]
-    for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        at[place] = index.posting_rows[start:end].searchsorted(numbers)
-    at += starts[:, None]
-    np.minimum(at, ends[:, None] - 1, out=at)
-    occurs = index.posting_rows[at] == numbers
+    starts, ends = index.posting_starts[wanted], index.posting_starts[wanted + 1]
+    for found, sought, begin, end in zip(at, numbers, starts.tolist(), ends.tolist(), strict=True):
+        for place, (a, b) in enumerate(zip(begin, end, strict=True)):
+            found[place] = index.posting_rows[a:b].searchsorted(sought)
+    at += starts[:, :, None]
+    np.minimum(at, ends[:, :, None] - 1, out=at)
+    occurs = index.posting_rows[at] == numbers[:, None]
     return index.posting_tf[at] * occurs, index.posting_fields[at] * occurs
 
 
 def _per_term(query: Query, scores: Floats, fields: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Scores float32[t, n] and parts uint8[t, n] of the query's t terms, each the best (all) of itself and its synonyms."""
+    """Scores float32[q, t, n] and parts uint8[q, t, n] of the t terms of queries of this shape, each the best (all) of itself and its synonyms."""
     if -1 in query.own:  # terms that no product has: a row of zeros at the end stands for them
-        nothing = np.zeros((1, scores.shape[1]))
-        scores, fields = np.vstack((scores, nothing), dtype=np.float32), np.vstack((fields, nothing), dtype=np.uint8, casting="unsafe")
-    best, found = scores[query.own], fields[query.own]
+        nothing = np.zeros((len(scores), 1, scores.shape[2]))
+        scores = np.concatenate((scores, nothing), axis=1, dtype=np.float32)
+        fields = np.concatenate((fields, nothing), axis=1, dtype=np.uint8, casting="unsafe")
+    best, found = scores[:, query.own], fields[:, query.own]
     for term, phrase in query.synonyms:
         if len(phrase) == 1:
-            score, parts = scores[phrase[0]], fields[phrase[0]]
+            score, parts = scores[:, phrase[0]], fields[:, phrase[0]]
         else:
-            complete = (fields[phrase] != 0).all(axis=0)
-            score = scores[phrase].mean(axis=0) * complete
-            parts = np.bitwise_and.reduce(fields[phrase], axis=0) | complete.astype(np.uint8) * np.uint8(_OCCURS)
-        best[term] = np.maximum(best[term], np.float32(SYNONYM) * score)
-        found[term] |= parts
+            complete = (fields[:, phrase] != 0).all(axis=1)
+            score = scores[:, phrase].mean(axis=1) * complete
+            parts = np.bitwise_and.reduce(fields[:, phrase], axis=1) | complete.astype(np.uint8) * np.uint8(_OCCURS)
+        best[:, term] = np.maximum(best[:, term], np.float32(SYNONYM) * score)
+        found[:, term] |= parts
     return best, found
 
 
@@ -266,14 +334,18 @@ def lasting(index: ForwardIndex) -> Floats:
     return _lasting.setdefault(index, np.stack(columns, axis=1).astype(np.float32))
 
 
-def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats, everybody: Rows | None) -> None:
-    """`everybody`: rows of all candidates when `rows` are some of them."""
+def _product(index: ForwardIndex, rows: Rows, now_ms: int, columns: Floats) -> Floats:
+    """Returns float32[n]: the prices of the products, as _LASTING has them."""
     known = lasting(index).take(rows, axis=0)
     columns[_LASTING] = known[:, :-1].T
     columns[_AGE] = np.minimum(np.log1p(np.maximum(np.float32(now_ms / _DAY_MS) - known[:, -1], 0.0)) / 2.0 - 2.0, 3.0)
-    prices = known[:, 0].copy()
-    ordered = np.sort(prices if everybody is None else lasting(index)[everybody, 0])
-    columns[_PRICE_POSITION] = (ordered.searchsorted(prices) + ordered.searchsorted(prices, side="right")) / len(ordered) - 1.0
+    return known[:, 0]
+
+
+def _place_among(prices: Floats, everybody: Floats) -> Floats:
+    """float64[n] in [-1, 1]: where prices stand among those of all candidates; equal ones in their middle."""
+    ordered = np.sort(everybody)
+    return np.asarray((ordered.searchsorted(prices) + ordered.searchsorted(prices, side="right")) / len(ordered) - 1.0)
 
 
 def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float, prior: float) -> Floats:

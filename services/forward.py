@@ -195,32 +195,40 @@ class GlobalBm25:
         A term scores the best of itself and its synonyms. Predicted categories boost matches by CATEGORY_BOOST x probability;
         `mask` bool[size] restricts. No terms match nothing.
         """
-        scores = np.zeros(self._index.size, np.float32)
+        scores, new = np.zeros(self._index.size, np.float32), [np.zeros(0, np.intp)]
         for term in terms:
-            self._add(term, scores)
-        matched = np.flatnonzero(scores > 0 if mask is None else (scores > 0) & mask)  # of bools it is fast
-        found = scores[matched]
+            documents, gains = self._scored(term)
+            rows = documents.astype(np.intp)  # what NumPy indexes by: converted once, not at each use
+            before = scores.take(rows)
+            new.append(rows[before == 0] if len(new) > 1 else rows)
+            scores[rows] = before + gains
+        matched = np.concatenate(new)
+        if mask is not None:
+            matched = matched[mask[matched]]
+        found = scores.take(matched)
         if categories:
             found += np.float32(CATEGORY_BOOST) * category_probability(self._index, categories, matched)
         if len(matched) > k > 0:
-            kept = found >= np.partition(found, len(found) - k)[len(found) - k]
+            kept = np.flatnonzero(found >= np.partition(found, len(found) - k)[len(found) - k])
             matched, found = matched[kept], found[kept]
-        best = np.argsort(-found, kind="stable")[:k]
+        best = np.lexsort((matched, -found))[:k]
         return matched[best].astype(np.uint32), found[best]
 
-    def _add(self, term: Term, scores: Floats) -> None:
+    def _scored(self, term: Term) -> tuple[npt.NDArray[np.uint32], Floats]:
+        """Products that a term or one of its synonyms matches, each once, and what it adds to their scores (always more than 0)."""
         own = self.posting(term.text)
-        if not term.synonyms:
-            if own is not None:
-                scores[own[0]] += own[1]
-            return
-        best = np.zeros(len(scores), np.float32)
-        if own is not None:
-            best[own[0]] = own[1]
+        found = [own] if own is not None else []
         for phrase in term.synonyms:
             if (stand_in := self._phrase(phrase)) is not None:
-                best[stand_in[0]] = np.maximum(best[stand_in[0]], np.float32(SYNONYM) * stand_in[1])
-        scores += best
+                found.append((stand_in[0], np.float32(SYNONYM) * stand_in[1]))
+        if len(found) == 1:
+            return found[0]
+        rows = np.unique(np.concatenate([np.zeros(0, np.uint32), *(documents for documents, _ in found)]))
+        gains = np.zeros(len(rows), np.float32)
+        for documents, impacts in found:
+            at = rows.searchsorted(documents)
+            gains[at] = np.maximum(gains[at], impacts)
+        return rows, gains
 
     def _phrase(self, phrase: list[str]) -> tuple[npt.NDArray[np.uint32], Floats] | None:
         postings = [self.posting(text) for text in phrase]

@@ -67,8 +67,7 @@ def index_terms(text: str, language: str) -> list[str]:
     """Every term under which a catalogue text can be found, in order; of a compound the whole and then its parts."""
     terms: list[str] = []
     for token in _COMPOUND.findall(fold(text)):
-        terms.append(stem(_joined(token), language))
-        terms.extend(stem(part, language) for part in _parts(token))
+        terms += _token_terms(token, language)
     return terms
 
 
@@ -80,8 +79,8 @@ def query_terms(text: str, language: str, limit: int = MAX_QUERY_TERMS) -> list[
     terms: dict[str, QueryTerm] = {}
     for token in kept:
         word = _joined(token)
-        term = stem(word, language)
-        terms.setdefault(term, QueryTerm(term, tuple(stem(p, language) for p in _parts(token)), word))
+        term, *parts = _token_terms(token, language)
+        terms.setdefault(term, QueryTerm(term, tuple(parts), word))
     return list(terms.values())[:limit]
 
 
@@ -99,6 +98,12 @@ def stem(word: str, language: str) -> str:
     return str(_stemmer(language).stemWord(word))
 
 
+@lru_cache(maxsize=131_072)
+def _token_terms(token: str, language: str) -> tuple[str, ...]:
+    """A folded token's term, then those of the parts of a compound. Remembered: texts repeat their words."""
+    return (stem(_joined(token), language), *(stem(part, language) for part in _parts(token)))
+
+
 @cache
 def _stemmer(language: str) -> Stemmer.Stemmer:
     if language not in LANGUAGES:
@@ -107,7 +112,7 @@ def _stemmer(language: str) -> Stemmer.Stemmer:
 
 
 def _joined(token: str) -> str:
-    return token if _DECIMAL.fullmatch(token) else _SEPARATOR.sub("", token)
+    return token if token.isalnum() or _DECIMAL.fullmatch(token) else _SEPARATOR.sub("", token)
 
 
 def _parts(token: str) -> list[str]:

@@ -22,6 +22,7 @@ from datagen.words import vocabulary
 from datagen.world import World
 from services import forward
 from services.catalogue import Catalogue
+from services.features import FEATURES
 from services.shop import Shop, ShopInfo
 
 KNOBS: dict[str, Any] = {"products": 600, "users": 70, "days": 4, "pages": 600}
@@ -165,10 +166,27 @@ def test_features_of_some_products_are_those_of_the_whole_list() -> None:
     policy = Policy(index, 0.5)
     policy.begin_day(no_counts(index.size), 2**60)
     ranking = policy.rank("wireless headphones")
+    other = policy.rank("black leather boots")
     places = np.array([25, 3, 7])
-    whole = policy.features(ranking, np.arange(len(ranking.product_no)))
-    assert np.array_equal(policy.features(ranking, places), whole[places])
-    assert np.array_equal(policy.features(ranking, places[1:]), whole[places[1:]])
+    [whole] = policy.features([(ranking, np.arange(len(ranking.product_no)))])
+    late, early, of_other, none = policy.features([(ranking, places), (ranking, places[1:]), (other, places), (other, places[:0])])
+    assert np.array_equal(late, whole[places])
+    assert np.array_equal(early, whole[places[1:]])
+    assert np.array_equal(of_other, policy.features([(other, np.arange(len(other.product_no)))])[0][places])
+    assert none.shape == (0, len(FEATURES))
+
+
+def test_what_is_ranked_together_is_ranked_as_it_would_be_alone() -> None:
+    index = forward.build(Catalogue(index_folder() / make.WORK), ShopInfo(name="demo"))
+    queries = ["wireless headphones", "boots", "nothing-of-the-kind", "", "usb-c charger for phones", "red boots"]
+    together, alone = Policy(index, 0.5), Policy(index, 0.5)
+    for policy in (together, alone):
+        policy.begin_day(no_counts(index.size), 2**60)
+    together.prepare([*queries, *queries])
+    for query in queries:
+        one, other = together.rank(query), alone.rank(query)
+        assert np.array_equal(one.product_no, other.product_no)
+        assert one.known.tobytes() == other.known.tobytes()
 
 
 def test_new_words_are_said_only_when_they_have_come_up() -> None:

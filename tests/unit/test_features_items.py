@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.contracts import Candidates, Category, Term
-from services.features import FEATURES, ITEM_FEATURES, POPULARITY_SCORE, item_features
+from services.features import FEATURES, ITEM_FEATURES, POPULARITY_SCORE, Shown, features_of, item_features
 from services.forward import ForwardIndex, with_popularity
 from tests.forward_shop import DAY_MS, NOW_MS, candidates, index_of, popular, product, terms
 
@@ -159,3 +159,31 @@ def test_features_are_finite_and_small_whatever_comes(
         i for i, name in enumerate(ITEM_FEATURES) if name not in ("clicks", "purchases", "price")
     ]  # those have no bound but the counts'
     assert np.abs(made[:, usual]).max(initial=0) <= 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(QUERY, st.lists(st.tuples(CANDIDATE, st.booleans()), max_size=6)), max_size=5),
+    st.lists(COUNT, min_size=20, max_size=20),
+    st.integers(0, 2**60),
+)
+def test_features_of_many_lists_are_those_of_each(
+    odd_index: ForwardIndex,
+    asked: list[tuple[list[Term], list[tuple[tuple[int, float, int, int], bool]]]],
+    counts: list[float],
+    now_ms: int,
+) -> None:
+    index = with_popularity(odd_index, np.array(counts, np.float32).reshape(4, 5))
+    lists, whole = [], []
+    for query, found in asked:
+        numbers, scores, tiers, stricts = (
+            np.array([row[i] for row, _ in found], kind) for i, kind in enumerate((np.uint32, np.float32, np.uint8, np.uint8))
+        )
+        lists.append(
+            Shown(query, numbers, tiers, stricts != 0, np.array([i for i, (_, chosen) in enumerate(found) if chosen][::-1], np.intp))
+        )
+        whole.append(item_features(index, query, [], Candidates(*(c.tobytes() for c in (numbers, scores, tiers, stricts))), now_ms))
+    made = features_of(index, lists, now_ms)
+    assert len(made) == len(lists)
+    for shown, some, every in zip(lists, made, whole, strict=True):
+        np.testing.assert_allclose(some, every[shown.places], rtol=1e-6, atol=1e-6)  # BLAS may sum in another order
