@@ -1,6 +1,7 @@
 """The event log on its way into the user graph."""
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from services.eventlog.port import EventLogReader, LogRecord, RecordKind
 from services.telemetry import Telemetry
 
 READ_AT_ONCE = 2_000
+MOVE_S = 5.0
+"""How long the graph's position may stay behind records that change nothing: each move is a transaction, and every page that is served makes a
+record."""
 CHANGES: tuple[RecordKind, ...] = ("event", "forget", "expire")
 
 
@@ -39,6 +43,8 @@ class Projector:
         self._loaded: int | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._moved_s = -MOVE_S
+        self._nothing: tuple[int, int] = (0, 0)  # from the graph's position to where the log was read without finding a change
         self.complete = False
         """Has once reached the end of the log since the start: until then answers may lack what was done before it."""
 
@@ -61,8 +67,8 @@ class Projector:
             if position == 0 and end:
                 self._project(None, self._everything(end), end)
                 position = end
-            while position < end:
-                position = self._step(position, end)
+            while position < end and (reached := self._step(position, end)) > position:
+                position = reached
             self.complete = True
             self._telemetry.set("aisle_log_offset", position, "projected")
             return position
@@ -80,9 +86,14 @@ class Projector:
             self._loaded = current
 
     def _step(self, after: int, end: int) -> int:
-        batch = self._log.read(after, READ_AT_ONCE, CHANGES)
+        """The position reached: `after` when nothing lies between it and the end that the graph has to know at once."""
+        read_from = self._nothing[1] if self._nothing[0] == after else after
+        batch = self._log.read(read_from, READ_AT_ONCE, CHANGES)
         reached = end if len(batch) < READ_AT_ONCE else batch[-1].offset  # whatever lies between is no behaviour
         reached = max(reached, batch[-1].offset) if batch else reached
+        if not batch and time.monotonic() - self._moved_s < MOVE_S:
+            self._nothing = (after, reached)
+            return after
         found = list(self._changes(batch))
         expired = any(isinstance(change, Expired) for change in found)
         users = None if expired else {change.user for change in found if not isinstance(change, Expired)}
@@ -93,6 +104,7 @@ class Projector:
         self._cache.hold(users)
         try:
             done = self._graph.project(found, position)
+            self._moved_s = time.monotonic()
         finally:
             self._cache.release()
         self._count(done)
