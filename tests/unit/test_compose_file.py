@@ -79,6 +79,12 @@ def test_java_heaps_are_256_mb() -> None:
     assert SERVICES["graph"]["environment"]["NEO4J_server_memory_heap_max__size"] == "256m"
 
 
+def test_elasticsearch_writes_on_a_disk_that_is_nearly_full() -> None:
+    clusters = [s for s in SERVICES.values() if "elasticsearch" in s["image"]]
+    assert len(clusters) == 4
+    assert all(c["environment"]["cluster.routing.allocation.disk.threshold_enabled"] == "false" for c in clusters)
+
+
 def test_every_variable_has_its_documented_default() -> None:
     text = "".join((PROJECT / name).read_text() for name in ("docker-compose.yml", "docker-compose.report.yml"))
     used = dict(re.findall(r"(?<!\$)\$\{(\w+):-([^}]*)\}", text))
