@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ from services.timing import current_deadline
 JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
 CONNECTIONS = 10
 """Connections kept open to a cluster: at least as many as threads that search."""
+BESIDE = 4
+"""Threads that wait for a cluster that does not answer, at most."""
 SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S, MERGE_LIMIT_S = 10.0, 1.5, 60.0, 600.0
 SHARE = 0.35
 """Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
@@ -68,6 +71,9 @@ class Cluster:
             raise ElasticError(f"{self.url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
         self._perform = self._client.transport.perform_request
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
+        self._beside = ThreadPoolExecutor(BESIDE, "cluster")  # starts no thread before it is needed
+        self._answers = False
+        """The last search was answered, so there is a connection."""
         self._closed = False
 
     def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
@@ -77,12 +83,28 @@ class Cluster:
         if (deadline := current_deadline()) is not None:
             limit_s = min(limit_s, SHARE * deadline.remaining_ms() / 1000)
         try:
-            answer = self.call("POST", path, body, limit_s=max(limit_s, 0.001))
+            answer = (self._call if self._answers else self._call_beside)(path, body, max(limit_s, 0.001))
         except ElasticError as error:
             self._note(failed=error.status is None or error.status >= 500)
             raise
         self._note(failed=False)
         return answer
+
+    def _call(self, path: str, body: Mapping[str, Any], limit_s: float) -> Any:
+        return self.call("POST", path, body, limit_s=limit_s)
+
+    def _call_beside(self, path: str, body: Mapping[str, Any], limit_s: float) -> Any:
+        """Where a connection may have to be made first: the look-up of a host's name has no time limit that could be set, and takes many seconds
+        when nobody knows the host, as when it has lost its network."""
+        try:
+            attempt = self._beside.submit(self._call, path, body, limit_s)
+        except RuntimeError:
+            raise ElasticError(f"{self.url}: closed") from None
+        try:
+            return attempt.result(limit_s)
+        except TimeoutError:
+            attempt.cancel()
+            raise ElasticError(f"{self.url} cannot be reached or is late (no answer in {limit_s:.2f} s)") from None
 
     def call(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] = JSON, limit_s: float = ADMIN_LIMIT_S) -> Any:
         """The decoded answer. Raises ElasticError when the cluster cannot be reached, is late, or refuses."""
@@ -100,6 +122,7 @@ class Cluster:
 
     def close(self) -> None:
         self._closed = True
+        self._beside.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     def _allowed(self) -> bool:
@@ -108,6 +131,7 @@ class Cluster:
 
     def _note(self, *, failed: bool) -> None:
         with self._lock:
+            self._answers = not failed
             if failed:
                 self._breaker.failed(time.perf_counter())
             else:
