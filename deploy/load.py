@@ -7,6 +7,7 @@ import click
 
 from deploy.running import run_through, running_planner
 from deploy.state import StateFile
+from services.errors import ConfigurationError
 from services.shop import home, open_shop
 
 CALIBRATION = "calibration.json"
@@ -49,7 +50,11 @@ def load(context: click.Context, arguments: tuple[str, ...]) -> None:
     if command in ABOUT_RUNS:
         raise SystemExit(run_through([*argv, *rest, "--results", str(results)]))
     if "--help" not in rest and "-h" not in rest:
-        argv += _running(str(results))
+        try:
+            argv += _running(str(results))
+        except ConfigurationError as error:
+            click.echo(f"load: {error}", err=True)  # 1 would mean a load that is INVALID
+            raise SystemExit(2) from None
     else:
         argv += ["--url", "", "--shop-root", "."]
     raise SystemExit(run_through([*argv, *rest]))
@@ -59,6 +64,8 @@ def split(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """The command (run, when none is named) and its options."""
     if arguments and arguments[0] in (*AGAINST_RUNNING, *ABOUT_RUNS):
         return arguments[0], list(arguments[1:])
+    if arguments and not arguments[0].startswith("-"):
+        raise click.UsageError(f"{arguments[0]!r} is no command of aisle load: {', '.join((*AGAINST_RUNNING, *ABOUT_RUNS))}")
     return "run", list(arguments)
 
 

@@ -59,6 +59,8 @@ def run(argv: Sequence[str]) -> int:
         flags = [option.flag, "--profile"] if option.name == "load_profile" else [option.flag]  # Locust has a --profile of its own
         parser.add_argument(*flags, dest=option.name, default=option.default, help=text, **more)
     known, more_argv = parser.parse_known_args(argv)
+    if known.users < 0:
+        raise ConfigurationError(f"--users {known.users}: not below 0")
     if "--worker" in more_argv:
         argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
         os.execv(argv[0], argv)

@@ -116,15 +116,18 @@ class Crew:
         gevent.spawn(self._run, post)
 
     def _run(self, post: Post | None) -> None:
-        self._sleep_until(self.began)
-        self.begun.set()
-        if self.wish.open and post:
-            self._dispatch(post)
-        else:
-            self.stopping.wait(self.wish.warm_up_s + self.wish.seconds if self.wish.seconds else None)
-        self.stopping.set()
-        self._let_finish()
-        self.ended.set()
+        try:
+            self._sleep_until(self.began)
+            self.begun.set()
+            if self.wish.open and post:
+                self._dispatch(post)
+            else:
+                self.stopping.wait(self.wish.warm_up_s + self.wish.seconds if self.wish.seconds else None)
+            self.stopping.set()
+            self._let_finish()
+        finally:  # whatever went wrong: a load that is waited for ends
+            self.stopping.set()
+            self.ended.set()
 
     def _let_finish(self) -> None:
         """Who waits for an answer gets it: else slow requests would be missing at the end of a closed loop, and they alone."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from loadgen.asks import Ask, breaks
-from loadgen.rules import Finding, Limits, share_rule
+from loadgen.rules import ANSWERED, DEGRADED, Finding, Limits, share_rule
 from loadgen.seen import Seen, Shown
 from loadgen.shelf import Shelf
 from loadgen.timeline import Timeline, count
@@ -63,9 +63,7 @@ def answered(case: Case) -> Finding:
     wrong = [f"{request}: {reason}" for request, reason in counted.unanswered.elements()]
     advice = "look at `aisle logs`; when it says overloaded, lower the rate (`aisle load peak` finds the highest)"
     looked = counted.counts.total()
-    return share_rule(
-        "every request is answered", wrong, looked, allowed=case.limits.failed, spare=1, what="requests failed", advice=advice
-    )
+    return share_rule(ANSWERED, wrong, looked, allowed=case.limits.failed, spare=1, what="requests failed", advice=advice)
 
 
 def schema(case: Case) -> Finding:
@@ -241,4 +239,4 @@ def degraded(case: Case) -> Finding:
     wrong = [", ".join(s.shown.degraded) for s in case.measured if s.shown and s.shown.degraded]
     looked = sum(s.shown is not None for s in case.measured)
     advice = "parts of the path were left out to be in time: lower the rate, or raise the deadline"
-    return share_rule("answers are not degraded", wrong, looked, allowed=case.limits.degraded, spare=1, what="answers are", advice=advice)
+    return share_rule(DEGRADED, wrong, looked, allowed=case.limits.degraded, spare=1, what="answers are", advice=advice)

@@ -60,10 +60,10 @@ class Watch:
             except psutil.NoSuchProcess:
                 continue
             cpu_s = used.user + used.system
-            before = self._last.get(name)
-            self._last[name] = (at_s, cpu_s)
-            if before and at_s > before[0]:
-                cores = (cpu_s - before[1]) / (at_s - before[0])
+            now, before = time.perf_counter(), self._last.get(name)
+            self._last[name] = (now, cpu_s)
+            if before and at_s > 0:  # by the real clock: that of the load stands still until it begins
+                cores = (cpu_s - before[1]) / (now - before[0])
                 self.samples.append(Sample(at_s=round(at_s, 1), process=name, cpu=round(cores, 3), rss_mb=round(rss_mb, 1)))
 
 
@@ -198,7 +198,7 @@ class Lead:
         lag = distributions.get("lag")
         found = [
             rules.limit_rule(
-                "the generator is in time",
+                rules.IN_TIME,
                 lag.quantile_ms(0.99) if lag and lag.count else None,
                 limits.lag_p99_ms,
                 unit="ms lag at p99",

@@ -4,10 +4,13 @@ The only file that imports Locust, which patches the process that it is in (geve
 what they are in asks.py, what is done with answers in crew.py; lead.py and judge.py make the run of it.
 """
 
+import argparse
 import contextlib
 import logging
 import os
+import sys
 import time
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import gevent
 import msgspec
 from gevent.event import Event
+from gevent.lock import RLock
 from locust import FastHttpUser, events, task
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from rich.console import Console
@@ -64,6 +68,7 @@ class Session:
         self.lead: Lead | None = None
         self.run: Run | None = None
         self.ready = Event()
+        self._finishing = RLock()
         self._ends = Event()
         self._handed: Crew | None = None
         self._root = Path(environment.parsed_options.shop_root)
@@ -235,6 +240,10 @@ class Session:
 
     def finish(self) -> Run | None:
         """The run, made once. What was stopped before its time counts as far as it came."""
+        with self._finishing:  # a SIGTERM and the end of the load may both ask for it
+            return self._finish()
+
+    def _finish(self) -> Run | None:
         lead = self.lead
         if lead is None or self.run is not None:
             return self.run
@@ -333,12 +342,13 @@ def _init(environment: Any, **_: Any) -> None:
         session = environment.aisle = Session(environment)
         wish(environment.parsed_options)  # what makes no load is said before anything starts
     except ConfigurationError as error:
-        raise SystemExit(f"load: {error}") from None
+        print(f"load: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     environment.events.test_start.add_listener(lambda **_: session.start())
     environment.events.test_stopping.add_listener(lambda **_: session.stop())
     _listen(environment.runner, session)
     if environment.web_ui:
-        page.extend(environment.web_ui, lambda: session.run, lambda: _page(session))
+        page.extend(environment.web_ui, lambda: session.run, lambda: _page(session), lambda given: _refused(environment, given))
     elif session.leads:
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
         environment.events.quitting.add_listener(lambda **_: _report(environment, session))
@@ -365,6 +375,21 @@ def _report(environment: Any, session: Session) -> None:
     if session.results:
         console.print(f"kept in {os.path.relpath(session.results)}; `aisle load show` prints it again")
     environment.process_exit_code = 0 if run.ok else 1
+
+
+def _refused(environment: Any, given: Mapping[str, str]) -> str | None:
+    """Why settings of the web page's form make no load; None when they do."""
+    options = argparse.Namespace(**vars(environment.parsed_options))
+    for option in (o for o in OPTIONS if given.get(o.name)):
+        try:
+            setattr(options, option.name, type(option.default)(given[option.name]))
+        except ValueError:
+            return f"{option.name} {given[option.name]!r}: {type(option.default).__name__}"
+    try:
+        wish(options)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _page(session: Session) -> str:

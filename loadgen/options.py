@@ -1,5 +1,6 @@
 """The settings of a load as one table: Locust's command line and web page, `aisle load run --help` and the run file are made of it. Pure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,11 @@ class Option:
 OPTIONS = (
     Option("load_profile", "closed", "; ".join(f"{n}: {h}" for n, h in PROFILES.items()), tuple(PROFILES)),
     Option("seconds", 0.0, "Length of the measured part; 0: as the profile has it (60; soak 3600; report: until its requests are sent)"),
-    Option("warm_up", -1.0, "Seconds before the measured part, left out of every figure; -1: as the profile has it (report 30, else 5)"),
+    Option(
+        "warm_up",
+        -1.0,
+        "Seconds before the measured part, left out of every figure; -1: as the profile has it (report and sessions 30, else 5)",
+    ),
     Option("requests", 0, "End after so many measured searches; 0: as the profile has it (report 20,000, else no limit)"),
     Option("think", 0.0, "Closed: mean seconds between a shopper's steps, exponential; 0: as the profile has it (report 10, closed 1)"),
     Option("rate", 20.0, "Open loops: requests a second over all processes"),
@@ -121,7 +126,7 @@ class Wish(Struct, frozen=True, kw_only=True):
         """The schedule of an open loop, warm-up included. Raises ConfigurationError for a trace that cannot be read."""
         total = self.warm_up_s + self.seconds
         if self.profile == "sessions":
-            return in_sessions(self.rate / REQUESTS_A_SESSION, total, self.seed, pace=self.pace)
+            return in_sessions(self.rate / REQUESTS_A_SESSION, total, self.seed, pace=self.pace, warm_up_s=self.warm_up_s)
         if self.arrivals == "trace":
             arrivals = replay(read_trace(Path(self.trace)), total, self.pace)
         elif self.arrivals == "fixed":
@@ -149,14 +154,23 @@ def wish(options: Any) -> Wish:
         raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
     if o.rare + o.empty + max(0.0, o.misspelt) > 1:
         raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
+    if wrong := next((x.flag for x in OPTIONS if isinstance(v := getattr(o, x.name), float) and not math.isfinite(v)), None):
+        raise ConfigurationError(f"{wrong}: a number, and a finite one")
+    if not 0.5 <= o.claim < 1:
+        raise ConfigurationError(f"--claim {o.claim}: a percentile from 0.5 to below 1, as in 0.99")
+    signs = {"seconds": o.seconds, "think": o.think, "top": o.top, "requests": o.requests, "spike-start": o.spike_start}
+    if wrong := next((n for n, value in signs.items() if value < 0), None):
+        raise ConfigurationError(f"--{wrong} {signs[wrong]}: not below 0")
     if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0 or o.graded < 1:
         raise ConfigurationError("--rate, --page-size, --pool, --pace, --timeout and --graded have to be above 0")
     if o.arrivals == "trace" and not o.trace:
         raise ConfigurationError("--arrivals trace needs --trace FILE")
+    if o.arrivals == "trace":
+        read_trace(Path(o.trace))
     return Wish(
         profile=profile,
         seconds=o.seconds or (3600.0 if profile == "soak" else 0.0 if report else 60.0),
-        warm_up_s=o.warm_up if o.warm_up >= 0 else 30.0 if report else 5.0,
+        warm_up_s=o.warm_up if o.warm_up >= 0 else 30.0 if profile in ("report", "sessions") else 5.0,
         requests=int(o.requests) or (20_000 if report else 0),
         think_s=o.think or (10.0 if report else 1.0),
         rate=o.rate,

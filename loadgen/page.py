@@ -1,6 +1,6 @@
 """Locust's web page shows our figures too, by its own points of extension: a tab with tables, and the report as text under /stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -12,13 +12,19 @@ RULES = "aisle-rules"
 WHERE = "aisle-where"
 
 
-def extend(web_ui: Any, run: Callable[[], Run | None], text: Callable[[], str]) -> None:
-    """Add tab, tables and /stages to Locust's web page; `run` gives the last one that ended."""
+def extend(web_ui: Any, run: Callable[[], Run | None], text: Callable[[], str], refused: Callable[[Mapping[str, str]], str | None]) -> None:
+    """Add tab, tables and /stages to Locust's web page; `run` gives the last one that ended, `refused` says why settings make no load."""
     blueprint = Blueprint("aisle", "aisle")
 
     @blueprint.route("/stages")
     def stages() -> Response:
         return Response(text(), content_type="text/plain; charset=utf-8")
+
+    @web_ui.app.before_request  # type: ignore[untyped-decorator]  # Flask's
+    def check() -> Response | None:
+        if request.path == "/swarm" and request.method == "POST" and (why := refused(request.form)):
+            return Response(web_ui.app.json.dumps({"success": False, "message": why}), content_type="application/json")
+        return None
 
     @web_ui.app.after_request  # type: ignore[untyped-decorator]  # Flask's
     def add(response: Response) -> Response:

@@ -8,6 +8,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from loadgen.hdr import Z95
+
+ANSWERED, DEGRADED = "every request is answered", "answers are not degraded"
+ENOUGH, IN_TIME = "enough requests", "the generator is in time"
 State = Literal["kept", "broken", "open"]
 EXAMPLES = 3
 
@@ -74,9 +78,14 @@ def verdict(findings: Sequence[Finding]) -> Literal["VALID", "INVALID"]:
 
 def enough(count: int, claim: float, interval: tuple[float, float] | None) -> Finding:
     """Whether a percentile can be claimed: its 95 % interval by order statistics has to lie inside the sample."""
-    rule, threshold = "enough requests", f"an upper bound for p{100 * claim:g}"
+    rule, threshold = ENOUGH, f"an upper bound for p{100 * claim:g}"
     if interval is None:
         advice = f"run longer, or claim a lower percentile (--claim {max(0.5, 1 - 10 * (1 - claim)):g})"
         return Finding(rule=rule, state="broken", value=f"{count:,} requests: none", threshold=threshold, advice=advice)
     low, high = interval
     return Finding(rule=rule, state="kept", value=f"{count:,} requests: {low:,.1f} to {high:,.1f} ms", threshold=threshold)
+
+
+def least_searches(share: float) -> float:
+    """Searches of which the percentile has an upper bound, as `Distribution.interval_ms` finds it, and half as many more."""
+    return 1.5 * Z95**2 * share / (1 - share)

@@ -22,6 +22,8 @@ MIN_GAP_S, MAX_GAP_S = 0.5, 20.0
 SESSION_LOOKBACK_S = 3 * 3600.0
 """Sessions that began so long before the load are under way when it begins; else their rate would rise for hours."""
 
+UNDER_WAY_S = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -120,15 +122,22 @@ def chained(arrivals: Iterable[float], turn: float, seed: int) -> Iterator[Slot]
         yield slot
 
 
-def in_sessions(sessions_per_s: float, seconds: float, seed: int, *, pace: float = 1.0) -> Iterator[Slot]:
-    """Sessions that begin at random moments and go on in their own time; of those under way at the start, what comes after it."""
+def in_sessions(sessions_per_s: float, seconds: float, seed: int, *, pace: float = 1.0, warm_up_s: float = 0.0) -> Iterator[Slot]:
+    """Sessions that begin at random moments and go on in their own time; of those under way at the start, what comes after it. What they had
+    asked for before is asked in the warm-up, where it is needed within UNDER_WAY_S: else they had nothing whose page they could turn."""
     lookback = SESSION_LOOKBACK_S / pace
     starts = np.fromiter(poisson(constant(sessions_per_s), lookback + seconds, seed), np.float64) - lookback
     all_ = sessions(starts, np.random.default_rng([seed, 3]), pace=pace)
     rows = np.flatnonzero((all_.at_s >= 0) & (all_.at_s < seconds))
     rows = rows[np.argsort(all_.at_s[rows], kind="stable")]
-    columns = (all_.at_s[rows].tolist(), all_.session[rows].tolist(), all_.turns[rows].tolist())
-    return itertools.starmap(Slot, zip(*columns, strict=True))
+    at_s, session, turns = all_.at_s[rows], all_.session[rows], all_.turns[rows]
+    _, firsts = np.unique(session, return_index=True)
+    under_way = firsts[turns[firsts] & (at_s[firsts] < UNDER_WAY_S)] if warm_up_s > 0 else firsts[:0]
+    earlier_s = np.minimum(at_s[under_way], warm_up_s) * np.random.default_rng([seed, 4]).random(len(under_way))
+    at_s, session = np.concatenate([earlier_s, at_s]), np.concatenate([session[under_way], session])
+    turns = np.concatenate([np.zeros(len(under_way), np.bool_), turns])
+    order = np.argsort(at_s, kind="stable")
+    return itertools.starmap(Slot, zip(at_s[order].tolist(), session[order].tolist(), turns[order].tolist(), strict=True))
 
 
 def thinking(mean_s: float, seed: int, shopper: int) -> Iterator[float]:

@@ -24,7 +24,7 @@ def test_the_reports_profile_is_the_reports() -> None:
 )
 def test_every_other_profile_has_its_length(profile: str, seconds: float) -> None:
     w = wished(load_profile=profile)
-    assert (w.seconds, w.warm_up_s, w.requests, w.open) == (seconds, 5, 0, profile != "closed")
+    assert (w.seconds, w.warm_up_s, w.requests, w.open) == (seconds, 30 if profile == "sessions" else 5, 0, profile != "closed")
 
 
 def test_a_setting_goes_before_the_profile() -> None:
@@ -53,7 +53,12 @@ def test_a_trace_is_sent_as_it_was_recorded(tmp_path: Path) -> None:
         ({"rare": 1.5}, "--rare"),
         ({"claim": -0.1}, "--claim"),
         ({"misspelt": 0.6, "rare": 0.3, "empty": 0.2}, "together at most 1"),
+        ({"claim": 1.0}, "--claim"),
         ({"rate": 0.0}, "--rate"),
+        ({"rate": float("nan")}, "--rate: a number, and a finite one"),
+        ({"seconds": float("inf")}, "--seconds: a number, and a finite one"),
+        ({"seconds": -3.0}, "--seconds -3.0: not below 0"),
+        ({"arrivals": "trace", "trace": "/nowhere"}, "trace /nowhere"),
         ({"arrivals": "trace"}, "--trace FILE"),
     ],
 )

@@ -144,6 +144,20 @@ def test_sessions_come_at_their_full_rate_from_the_first_second_on(seed: int) ->
     assert [s.at_s for s in slots] == sorted(s.at_s for s in slots)
 
 
+def test_sessions_under_way_ask_in_the_warm_up_for_what_they_turn_the_pages_of() -> None:
+    slots, asked, turnable, turned = in_sessions(50 / 10.66, 150, 1, warm_up_s=30), set(), 0, 0
+    measured = 0
+    for slot in slots:
+        if slot.at_s >= 30:
+            measured += 1
+            turned += slot.turn
+            turnable += slot.turn and slot.chain in asked
+        asked.add(slot.chain)
+    assert measured / 120 == pytest.approx(50, rel=0.15)
+    assert turned / measured == pytest.approx(0.805, abs=0.03)
+    assert turnable / turned > 0.98
+
+
 def test_a_faster_pace_shortens_gaps_and_keeps_the_rate() -> None:
     slots = list(in_sessions(50 / 10.66, 60, 1, pace=10))
     assert len(slots) / 60 == pytest.approx(50, rel=0.15)
