@@ -97,8 +97,8 @@ def test_rates_that_change_show_second_by_second(profile: str, url: str, shop: S
     assert "every 1 s" in said
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("processes", "how"), [("1", signal.SIGINT), ("1", signal.SIGTERM), ("2", signal.SIGINT)])
+def test_ctrl_c_reports_what_was_measured(processes: str, how: signal.Signals, url: str, shop: Shop, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
     argv += ["--profile", "open", "--rate", "20", "--seconds", "300", "--warm-up", "0.2", "--probes", "0", "--max-lag", "100000"]
     argv += ["--processes", processes, "--pin"] if processes != "1" else []
@@ -108,7 +108,7 @@ def test_ctrl_c_reports_what_was_measured(processes: str, url: str, shop: Shop, 
         if "measuring" in line:
             break
     time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: every process of the load
+    os.killpg(process.pid, how)  # as a terminal, or `timeout`, does it: every process of the load
     said = process.communicate(timeout=60)[0]
     [file] = tmp_path.glob("*[0-9].json")
     run = json.loads(file.read_text())

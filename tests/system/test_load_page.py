@@ -115,6 +115,15 @@ def test_a_load_started_on_the_page_shows_our_figures_there(page: str, browser: 
     assert list((tmp_path / "loads").glob("*[0-9].json"))
 
 
+def test_settings_that_make_no_load_are_refused_on_the_page_and_a_good_load_follows(page: str, tmp_path: Path) -> None:
+    form = {"user_count": "1", "spawn_rate": "1"}
+    for wrong, said in (({"rate": "0"}, "--rate"), ({"rate": "many"}, "many"), ({"arrivals": "trace", "trace": str(tmp_path / "none")}, "none")):
+        told = httpx.post(f"{page}/swarm", data=form | wrong, timeout=10).json()
+        assert (told["success"], said in told["message"]) == (False, True), told
+    assert httpx.post(f"{page}/swarm", data=form, timeout=10).json()["success"]
+    until(lambda: "VALID" in httpx.get(f"{page}/stages").text, 60)
+
+
 def test_the_page_of_a_lead_shows_the_load_of_all_its_workers_one_after_the_other(shop: Shop, tmp_path: Path) -> None:
     with workers(shop, 2) as (two, _), locust(shop, tmp_path / "loads", *two) as address:
         until(lambda: httpx.get(f"{address}/stats/requests").json()["workers"][1:], 60)
