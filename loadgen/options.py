@@ -156,8 +156,8 @@ def wish(options: Any) -> Wish:
         raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
     if wrong := next((x.flag for x in OPTIONS if isinstance(v := getattr(o, x.name), float) and not math.isfinite(v)), None):
         raise ConfigurationError(f"{wrong}: a number, and a finite one")
-    if not 0.5 <= o.claim < 1:
-        raise ConfigurationError(f"--claim {o.claim}: a percentile from 0.5 to below 1, as in 0.99")
+    if not 0 < o.claim < 1:
+        raise ConfigurationError(f"--claim {o.claim}: a percentile above 0 and below 1, as in 0.99")
     signs = {"seconds": o.seconds, "think": o.think, "top": o.top, "requests": o.requests, "spike-start": o.spike_start}
     if wrong := next((n for n, value in signs.items() if value < 0), None):
         raise ConfigurationError(f"--{wrong} {signs[wrong]}: not below 0")
