@@ -8,6 +8,8 @@ from pathlib import Path
 from deploy.preflight import free_port
 from services.errors import ConfigurationError
 
+CALIBRATION = "calibration.json"
+"""Beside the loads: what the generator does alone."""
 PROJECT = Path(__file__).resolve().parent.parent
 BACKENDS = ("recommender", "searcher", "ranker")
 SERVICES = ("planner", *BACKENDS)
@@ -81,7 +83,8 @@ def _locust(wishes: Wishes, logs: Path, api: str, environment: Mapping[str, str]
     port = _port(environment, "AISLE_LOCUST_PORT", wishes.locust_port, wishes.host)
     shop_root = wishes.home / "shops" / wishes.shop
     argv = [sys.executable, "-m", "locust", "-f", str(PROJECT / "loadgen" / "locustfile.py"), "--host", api, "--shop-root", str(shop_root)]
-    argv += ["--results", str(wishes.home / "run" / "loads")]
+    loads = wishes.home / "run" / "loads"
+    argv += ["--results", str(loads), "--calibration", str(loads / CALIBRATION)]
     argv += ["--web-host", wishes.host, "--web-port", str(port), "--users", "20", "--spawn-rate", "10", "--loglevel", "WARNING"]
     how = "--locust-port or AISLE_LOCUST_PORT, or leave it out with --no-locust"
     return Spec("locust", argv, wishes.host, port, logs / "locust.log", ready_path="/", how_to_change_port=how)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import click
 
+from deploy.layout import CALIBRATION
 from deploy.running import run_through, running_planner
 from deploy.state import StateFile
 from services.errors import ConfigurationError
 from services.shop import home, open_shop
 
-CALIBRATION = "calibration.json"
 AGAINST_RUNNING = ("run", "peak", "beyond", "calibrate")
 ABOUT_RUNS = ("show", "compare")
 

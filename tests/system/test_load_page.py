@@ -117,7 +117,11 @@ def test_a_load_started_on_the_page_shows_our_figures_there(page: str, browser: 
 
 def test_settings_that_make_no_load_are_refused_on_the_page_and_a_good_load_follows(page: str, tmp_path: Path) -> None:
     form = {"user_count": "1", "spawn_rate": "1"}
-    for wrong, said in (({"rate": "0"}, "--rate"), ({"rate": "many"}, "many"), ({"arrivals": "trace", "trace": str(tmp_path / "none")}, "none")):
+    for wrong, said in (
+        ({"rate": "0"}, "--rate"),
+        ({"rate": "many"}, "many"),
+        ({"arrivals": "trace", "trace": str(tmp_path / "none")}, "none"),
+    ):
         told = httpx.post(f"{page}/swarm", data=form | wrong, timeout=10).json()
         assert (told["success"], said in told["message"]) == (False, True), told
     assert httpx.post(f"{page}/swarm", data=form, timeout=10).json()["success"]
