@@ -1,8 +1,7 @@
 """One Docker engine and one stack for all tests here.
 
-They take many minutes and 8 GB, so they run when asked for: by `make compose-test`, and in CI where the stand-ins are. Where no image can be
-pulled, compose-standins (see the project's notes) makes them; what is a stand-in there (TensorFlow Serving, Grafana, a reduced
-Elasticsearch) is one here.
+They take many minutes and 8 GB, so they run when asked for, by `make compose-test`. Where no image can be pulled, compose-standins (see the
+project's notes) makes them; what is a stand-in there (TensorFlow Serving, Grafana, a reduced Elasticsearch) is one here.
 """
 
 import os
