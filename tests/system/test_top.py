@@ -86,7 +86,7 @@ def test_it_shows_rate_latency_versions_and_stages_of_what_runs_now(small: Stack
         assert cells[8] == "1", f"generation of the {service}: {cells}"
     assert row(text, "ranker")[9] == "1"
     assert row(text, "planner retrieve")[2].endswith("ms")
-    assert "degraded: nothing" in text
+    screen.wait_for(lambda text: "degraded: nothing" in text)  # on a busy machine an answer may have lacked something, a moment ago
     assert "graph lag" in text
     if folder := os.environ.get("AISLE_SCREENSHOTS"):
         screen.draw(Path(folder) / "aisle-top.svg")
