@@ -384,7 +384,7 @@ def _refused(environment: Any, given: Mapping[str, str]) -> str | None:
         try:
             setattr(options, option.name, type(option.default)(given[option.name]))
         except ValueError:
-            return f"{option.name} {given[option.name]!r}: {type(option.default).__name__}"
+            return f"{option.flag} {given[option.name]!r}: a number"
     try:
         wish(options)
     except ConfigurationError as error:

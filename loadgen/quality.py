@@ -8,7 +8,7 @@ import numpy as np
 from datagen.world import open_world
 from loadgen.asks import Ask
 from loadgen.grading import AT, MEASURES, Graded, Grader, Page
-from loadgen.rules import Finding
+from loadgen.rules import AS_GOOD, Finding
 from loadgen.run import Quality
 from loadgen.seen import Seen, Shown
 from services.shop import Shop
@@ -17,7 +17,6 @@ GRADED = 2_000
 """Pages of shoppers that are graded, about, evenly over the load."""
 LEAST = 20
 """Queries the rule needs: of fewer, one whose user has just clicked decides."""
-RULE = "answers are as good as when idle"
 
 
 def measure(root: Path, records: Sequence[Seen]) -> Quality | None:
@@ -69,12 +68,12 @@ def rule(quality: Quality | None, margin: float) -> Finding:
     threshold = f"nDCG@10 not lower, regret not higher, by more than {margin:g}"
     if quality is None or quality.queries < LEAST:
         value = f"{quality.queries} queries of {LEAST}" if quality else "no truth to compare with, or no probe came twice"
-        return Finding(rule=RULE, state="open", value=value, threshold=threshold)
+        return Finding(rule=AS_GOOD, state="open", value=value, threshold=threshold)
     q = quality
     value = (
         f"nDCG@10 {q.ndcg_load:.3f} (idle {q.ndcg_idle:.3f}), regret {q.regret_load:.3f} (idle {q.regret_idle:.3f}), {q.queries} queries"
     )
     if q.ndcg_load >= q.ndcg_idle - margin and q.regret_load <= q.regret_idle + margin:
-        return Finding(rule=RULE, state="kept", value=value, threshold=threshold)
+        return Finding(rule=AS_GOOD, state="kept", value=value, threshold=threshold)
     advice = "under load the system answers worse than when idle: look at the degraded answers and at what is left out to be in time"
-    return Finding(rule=RULE, state="broken", value=value, threshold=threshold, advice=advice)
+    return Finding(rule=AS_GOOD, state="broken", value=value, threshold=threshold, advice=advice)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from loadgen.hdr import Z95
 
 ANSWERED, DEGRADED = "every request is answered", "answers are not degraded"
-ENOUGH, IN_TIME = "enough requests", "the generator is in time"
+ENOUGH, IN_TIME, AS_GOOD = "enough requests", "the generator is in time", "answers are as good as when idle"
 State = Literal["kept", "broken", "open"]
 EXAMPLES = 3
 

@@ -23,6 +23,7 @@ SESSION_LOOKBACK_S = 3 * 3600.0
 """Sessions that began so long before the load are under way when it begins; else their rate would rise for hours."""
 
 UNDER_WAY_S = 120.0
+"""Of those whose first request in the load comes later, that request asks anew: they are few, and asking for all at once would be a load of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def item_features(
 
 
 def features_of(index: ForwardIndex, lists: Sequence[Shown], now_ms: int) -> list[Floats]:
-    """float32[len(places), len(ITEM_FEATURES)] for each list: what `item_features` gives for these places of the whole list (to the bit),
+    """float32[len(places), len(ITEM_FEATURES)] for each list: what `item_features` gives for these places of the whole list,
     without predicted categories, but for hundreds of lists at a fraction of the cost of one after the other."""
     wanted = [i for i, shown in enumerate(lists) if len(shown.places)]
     sizes = [len(shown.places) for shown in lists]
