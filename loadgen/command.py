@@ -13,7 +13,7 @@ from rich.console import Console
 
 from loadgen import calibrate, report, searching
 from loadgen.compare import compare, words
-from loadgen.options import OPTIONS, PROFILES
+from loadgen.options import OPTIONS, PROFILES, wish
 from loadgen.pinning import pin, unpin
 from loadgen.run import find, load
 from services.children import run_through
@@ -64,6 +64,7 @@ def run(argv: Sequence[str]) -> int:
     if "--worker" in more_argv:
         argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
         os.execv(argv[0], argv)
+    wish(known)  # what makes no load is said before anything is measured
     calibrate.once_a_day(known.calibration, known.shop_root)
     if not known.pin:
         locust = command_line(known, more_argv)
