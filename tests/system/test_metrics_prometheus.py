@@ -52,15 +52,17 @@ class Prometheus:
         return found
 
     def wait(self, expr: str, limit_s: float = 120.0) -> None:
-        """Until the expression returns something."""
+        """Until the server is ready (it refuses connections first, then says 503) and the expression returns something."""
         give_up = time.monotonic() + limit_s
+        ready = False
         while True:
             try:
-                if self.query(expr):
+                ready = ready or httpx.get(f"{self.url}/-/ready", timeout=20).status_code == 200
+                if ready and self.query(expr):
                     return
             except httpx.TransportError:
                 assert self._process.poll() is None
-            assert time.monotonic() < give_up, f"{expr} returns nothing"
+            assert time.monotonic() < give_up, f"{expr} returns nothing" if ready else "Prometheus is not ready"
             time.sleep(0.2)
 
     def close(self) -> None:
