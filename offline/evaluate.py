@@ -7,7 +7,7 @@ import numpy as np
 from offline.dataset import Dataset
 from offline.records import Array
 from services.contracts import Category
-from services.features import ITEM_FEATURES, PROPERTIES, Binding, strict_first, user_features
+from services.features import ITEM_FEATURES, PROPERTIES, Binding, matches_first, user_features
 from services.models.port import Events, Model, Preferences
 
 CHUNK = 1_000
@@ -28,7 +28,7 @@ def scores(model: Model, binding: Binding, data: Dataset, pages: Array, *, known
     for page, preferences in _preferences(model, binding, data, pages, known):
         items = slice(indptr[page], indptr[page + 1])
         features = page_features(data, items, binding, preferences.scores, preferences.vector)
-        out.append(strict_first(model.rank(features, preferences.weights, preferences.vector), features))
+        out.append(matches_first(model.rank(features, preferences.weights, preferences.vector), features))
     return np.concatenate([np.zeros(0), *out])
 
 

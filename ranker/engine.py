@@ -14,8 +14,8 @@ from services.elastic import Indexes, indexes
 from services.models.port import Preferences
 from services.shop import Shop
 
-STRICT_LEAD = 100.0
-"""What a strict match is ahead; no sum of BM25, popularity and preferences is expected to reach it."""
+LEAD = 100.0
+"""What a full match and an exact title are ahead; no sum of BM25, popularity and preferences is expected to reach it."""
 
 
 class Weights:
@@ -30,7 +30,7 @@ class Weights:
         self._served.refresh()
 
     def score(self, request: RankRequest, pair: Pair, user: Preferences) -> npt.NDArray[np.float32]:
-        """float32[n] of the candidates. Raises Unavailable, VersionGone."""
+        """float32[n] of the candidates, on the scale of `LEAD`. Raises Unavailable, VersionGone."""
         _, index = self._served.get(pair.generation)
         numbers = request.candidates.numbers()
         if not len(numbers):
@@ -38,7 +38,7 @@ class Weights:
         known = pair.binding.columns[numbers[numbers < pair.binding.size]]
         liked = weights.preferences(pair.model.vocabulary, known, user.scores)
         question = weights.query(request.terms, request.categories, numbers.tolist(), liked)
-        return index.scores(question, numbers) + STRICT_LEAD * request.candidates.stricts().astype(np.float32)
+        return index.scores(question, numbers)
 
     def ping(self) -> dict[str, object]:
         version, index = self._served.get()

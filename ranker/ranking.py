@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ranker.pairs import Pair
 from services.contracts import Candidates, Category, Term
 from services.errors import InvalidRequest
-from services.features import BM25, FEATURES, ITEM_FEATURES, POPULARITY_SCORE, absent, item_features, strict_first, user_features
+from services.features import BM25, FEATURES, ITEM_FEATURES, POPULARITY_SCORE, absent, item_features, matches_first, user_features
 from services.models.port import Preferences
 
 Floats = npt.NDArray[np.float32]
@@ -76,10 +76,10 @@ def personalise(features: Floats, pair: Pair, candidates: Candidates, user: Pref
 
 
 def score(strategy: str, pair: Pair, features: Floats, user: Preferences) -> npt.NDArray[np.floating]:
-    """A score per row, higher is better; full matches stand before partial ones."""
+    """A score per row, higher is better; full matches stand before partial ones, exact titles before both."""
     column = BASELINES.get(strategy)
     scores = pair.model.rank(features, user.weights, user.vector) if column is None else features[:, column]
-    return strict_first(scores, features)
+    return matches_first(scores, features)
 
 
 def ordered(scores: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]) -> Ranked:

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ranker.engine import Weights
+from ranker.engine import LEAD, Weights
 from ranker.explanation import explain, preferences
 from ranker.pairs import Pair, Pairs
 from ranker.ranking import WEIGHTS, check_candidates, items, missing_products, ordered, personalise, preferences_of, score, strategy_of
@@ -13,7 +13,7 @@ from services.app import Service
 from services.calls import Call
 from services.contracts import RankAnswer, RankRequest
 from services.errors import InvalidRequest
-from services.features import FEATURE_SCHEMA
+from services.features import FEATURE_SCHEMA, matches_first
 from services.matches import matched
 from services.timing import Timing
 
@@ -68,7 +68,8 @@ def rank(
         if request.scores is not None or request.vector is not None:
             personalise(features, pair, candidates, user)
     with timing.stage("inference"):
-        scores = weights.score(request, pair, user) if weights and strategy == WEIGHTS else score(strategy, pair, features, user)
+        weighed = matches_first(weights.score(request, pair, user), features, LEAD) if weights and strategy == WEIGHTS else None
+        scores = score(strategy, pair, features, user) if weighed is None else weighed
         ranked = ordered(scores, missing_products(pair, candidates))
     page = ranked.order[request.first : request.first + request.count].astype(np.intp)
     explanation = None

@@ -43,10 +43,10 @@ __all__ = [
     "FEATURES",
     "FEATURE_SCHEMA",
     "ITEM_FEATURES",
+    "MATCH_LEAD",
     "POPULARITY_SCORE",
     "PROPERTIES",
     "STRICT",
-    "STRICT_LEAD",
     "USER_FEATURES",
     "Binding",
     "Shown",
@@ -54,7 +54,7 @@ __all__ = [
     "features_of",
     "item_features",
     "lasting",
-    "strict_first",
+    "matches_first",
     "user_features",
 ]
 
@@ -91,9 +91,10 @@ FEATURES = ITEM_FEATURES + USER_FEATURES
 BM25, STRICT, POPULARITY_SCORE = (FEATURES.index(name) for name in ("bm25", "strict", "popularity_score"))
 """Columns that the strategies without a network sort by."""
 
-STRICT_LEAD = 20.0
-"""What a full match is ahead of a partial one, whatever ranks them: more than any score differs by. A model learns from pages that were
-shown, which hold few partial matches; how it would weigh the popular ones among 200 candidates, it was never taught."""
+MATCH_LEAD = 20.0
+"""What a full match is ahead of a partial one, and a product that is called just what was asked for ahead of other full matches, whatever
+ranks them: more than any score differs by. A model learns from pages that were shown, which hold few partial matches and next to no titles
+typed out; how it would weigh the popular ones among 200 candidates, it was never taught."""
 
 _FORMULAS = 1
 """Raise it when a feature of the same name is computed in another way."""
@@ -105,6 +106,8 @@ _TIER_NUMBERS = np.arange(len(TIERS), dtype=np.uint8)[:, None]
 _column = ITEM_FEATURES.index
 _BM25, _BM25_SHARE, _TITLE_BM25, _TITLE_ASKED = _column("bm25"), _column("bm25_share"), _column("title_bm25"), _column("title_asked")
 _TITLE_EXACT, _MATCHED, _STRICT, _QUERY_TERMS = _column("title_exact"), _column("terms_matched"), _column("strict"), _column("query_terms")
+_TITLE_COVERAGE = _column("title_coverage")
+_ALL = 1.0 - 1e-5  # of a coverage, which is a sum of shares
 _CATEGORY, _PRICE_POSITION, _AGE = _column("category_probability"), _column("price_position"), _column("age")
 _RETRIEVAL_RANK = _column("retrieval_rank")
 _TEXT = slice(_BM25, _MATCHED + 1)
@@ -357,10 +360,13 @@ def _rate(hits: Floats, shown: Floats, average_hits: float, average_shown: float
 # ---- user ----------------------------------------------------------------------------------------------------------------------
 
 
-def strict_first(scores: npt.NDArray[np.floating], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """float64[n]: scores of n candidates with features float32[n, F], full matches before partial ones. Double, because a lead added in
-    single precision would make ties of what is not quite the same."""
-    return scores.astype(np.float64) + STRICT_LEAD * features[:, STRICT]
+def matches_first(scores: npt.NDArray[np.floating], features: npt.NDArray[np.float32], lead: float = MATCH_LEAD) -> npt.NDArray[np.float64]:
+    """float64[n]: scores of n candidates with features float32[n, F], full matches before partial ones, and first those whose title is the
+    query (its words, all of them and no other, in whatever order). Double, because a lead added in single precision would make ties of what
+    is not quite the same."""
+    strict = features[:, STRICT]
+    titled = (features[:, _TITLE_EXACT] >= _ALL) & (features[:, _TITLE_COVERAGE] >= _ALL)
+    return scores.astype(np.float64) + lead * (strict + strict * titled)
 
 
 class Binding:

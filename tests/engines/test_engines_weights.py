@@ -12,7 +12,7 @@ import pytest
 
 from deploy.layout import PROJECT
 from deploy.preflight import free_port
-from ranker.engine import STRICT_LEAD
+from ranker.engine import LEAD
 from tests.engines.conftest import DEADLINE_MS, SHOPPER, Real, wait_for
 
 
@@ -64,7 +64,7 @@ def whole(url: str) -> bool:
 def test_a_page_is_ranked_by_weights_and_without_their_index_by_retrieval(real: Real, weighing: str) -> None:
     wait_for(lambda: whole(weighing), 10.0)
     weighed = search(weighing)[0].json()
-    assert weighed["items"][0]["score"] > STRICT_LEAD
+    assert weighed["items"][0]["score"] > LEAD
     assert [i["summary"]["brand"] for i in weighed["items"]] == ["acme"] * 10
     search(weighing, page_size=30)  # every product with all terms is in memory now, whatever the order
     with real.paused("elasticsearch-products"):

@@ -1,5 +1,6 @@
 """The order of candidates by each strategy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,19 +17,22 @@ from services.contracts import Candidates, Term
 from services.errors import InvalidRequest
 from services.features import FEATURES, Binding
 from services.models.port import Preferences
-from tests.forward_shop import NOW_MS, candidates, facts, index_of, popular, product, terms
+from tests.forward_shop import NOW_MS, Row, candidates, facts, index_of, popular, product, terms
 from tests.ranker_model import LinearModel
 
 SCORES = arrays(np.float32, st.integers(0, 50), elements=st.sampled_from([-1.0, 0.0, 0.5, 2.0]))
 
 
-def pair_of(tmp_path: Path, strategy: str = "network") -> Pair:
-    products = [
-        product(0, "sofa", price_cents=300, brand="Acme"),
-        product(1, "red sofa", price_cents=100, brand="Globex"),
-        product(2, "amp", price_cents=900),
-    ]
-    index = index_of(tmp_path, products, [popular(0, score=1), popular(1, score=2), popular(2, score=9)])
+PRODUCTS = (
+    product(0, "old sofa", price_cents=300, brand="Acme"),
+    product(1, "old red sofa", price_cents=100, brand="Globex"),
+    product(2, "amp", price_cents=900),
+)
+POPULAR = (popular(0, score=1), popular(1, score=2), popular(2, score=9))
+
+
+def pair_of(tmp_path: Path, strategy: str = "network", products: Sequence[Row] = PRODUCTS, popularity: Sequence[Row] = POPULAR) -> Pair:
+    index = index_of(tmp_path, [*products], [*popularity])
     manifest = Manifest(version=5, analyzer_version="1", created_ms=0, files={}, facts=_raw(strategy))
     model = LinearModel(manifest)
     return Pair(3, index, 5, model, Binding(index, model.vocabulary, model.property_vectors))
@@ -67,6 +71,22 @@ def test_baselines_put_strict_matches_first_then_their_feature(tmp_path: Path) -
     assert order(pair, "popularity", found, terms("sofa")) == [2, 1, 0]
     assert order(pair, "bm25", found, terms("sofa")) == [1, 2, 0]
     assert order(pair, "bm25", candidates([2, 0, 1], strict=[1, 0, 0]), terms("sofa")) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("strategy", ["bm25", "popularity"])
+@pytest.mark.parametrize("query", [("sofa", "sleeper"), ("sleeper", "sofa")])
+def test_a_title_typed_out_comes_first_whatever_the_rest_is_worth(strategy: str, query: tuple[str, str], tmp_path: Path) -> None:
+    titles = ["sleeper sofa sleeper bed", "the sofa sleeper", "sleeper sofa cover"]
+    much = [popular(0, 900, 500, 100, 9.0), popular(1), popular(2, 900, 500, 100, 8.0)]
+    pair = pair_of(tmp_path, strategy, [product(i, title) for i, title in enumerate(titles)], much)
+    assert order(pair, strategy, candidates([0, 1, 2]), terms(*query))[0] == 1  # a stop word is no other word
+    assert order(pair, strategy, candidates([0, 1, 2], strict=[1, 0, 1]), terms(*query))[2] == 1  # no full match, as retrieval has it
+
+
+def test_a_title_that_is_a_part_of_the_query_is_not_what_was_asked_for(tmp_path: Path) -> None:
+    products = [product(0, "sofa", attributes={"color": "red"}), product(1, "red sofa bed")]
+    pair = pair_of(tmp_path, "popularity", products, [popular(0), popular(1, 900, 500, 100, 9.0)])
+    assert order(pair, "popularity", candidates([0, 1]), terms("red", "sofa")) == [1, 0]
 
 
 @given(SCORES)
