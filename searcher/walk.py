@@ -1,7 +1,8 @@
 """The tier walk (DESIGN.md section 2): which tier is asked what, in which order, and when it is enough. Pure over the port.
 
 Relevance: strict over high, medium, low, in that order, until enough products are there; only when all three fall short, the next
-looser level, in the same order, after them. Nothing is given twice. A tier that fails is left out, and named.
+looser level, in the same order, after them. Nothing is given twice. A tier that fails is left out, and named; the last
+one that has not failed is given all the time that is left.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from searcher.query import Order, Query, outside_tier
 from services.catalogue import TIERS
 from services.contracts import Candidates, TierCount, Total
 from services.errors import Unavailable
+from services.timing import last_resort
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -148,7 +150,8 @@ class Walk:
         if tier in self.failed:
             return None
         try:
-            with self._watch(TIERS[tier], level) if level else nullcontext():
+            alone = len(self.failed) == len(TIERS) - 1
+            with self._watch(TIERS[tier], level) if level else nullcontext(), last_resort() if alone else nullcontext():
                 return question(self._indexes[tier])
         except TierUnavailable as error:
             self.failed[tier] = str(error)

@@ -20,7 +20,7 @@ from services.breaker import Breaker
 from services.errors import ConfigurationError
 from services.shop import ShopInfo
 from services.text import ANALYZER_VERSION
-from services.timing import current_deadline
+from services.timing import current_deadline, is_last_resort
 
 JSON, NDJSON = {"content-type": "application/json"}, {"content-type": "application/x-ndjson"}
 CONNECTIONS = 10
@@ -31,6 +31,8 @@ SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S, MERGE_LIMIT_S = 10.0, 1.5, 60.0, 60
 SHARE = 0.35
 """Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
 BULK_BYTES = 4_000_000
+LAST_SHARE = 0.9
+"""The same when no other one can: the rest is for the way back."""
 GRACE_S = 600.0
 """Indexes of generations that are gone stay this long: a service may have a search under way."""
 FLAT = {"index": False, "doc_values": True}
@@ -77,11 +79,13 @@ class Cluster:
         self._closed = False
 
     def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
-        """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails."""
-        if not self._allowed():
+        """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails (but not when it is
+        the last resort: then there is nobody whose time is saved)."""
+        alone = is_last_resort()
+        if not self._allowed() and not alone:
             raise ElasticError(f"{self.url} failed repeatedly and is left alone for a moment")
         if (deadline := current_deadline()) is not None:
-            limit_s = min(limit_s, SHARE * deadline.remaining_ms() / 1000)
+            limit_s = min(limit_s, (LAST_SHARE if alone else SHARE) * deadline.remaining_ms() / 1000)
         try:
             answer = (self._call if self._answers else self._call_beside)(path, body, max(limit_s, 0.001))
         except ElasticError as error:

@@ -7,7 +7,8 @@ network took.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TypeVar
@@ -45,11 +46,26 @@ class Deadline:
 
 
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+_last_resort: ContextVar[bool] = ContextVar("last_resort", default=False)
 
 
 def current_deadline() -> Deadline | None:
     """The deadline of the request that this thread works for: for engine calls that take a time limit."""
     return _current.get()
+
+
+@contextmanager
+def last_resort() -> Iterator[None]:
+    """Nothing else can answer the request when what is called in here does not: it need not leave time for others."""
+    token = _last_resort.set(True)
+    try:
+        yield
+    finally:
+        _last_resort.reset(token)
+
+
+def is_last_resort() -> bool:
+    return _last_resort.get()
 
 
 class Stage:

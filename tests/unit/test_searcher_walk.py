@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from searcher import plan
 from searcher.engines import AtOnce
-from searcher.index.port import Buckets, Counts, TierDocument, Values
+from searcher.index.port import Buckets, Counts, Hits, TierDocument, TierUnavailable, Values
 from searcher.query import BRAND, PRICE, Everything, Order, Query
 from searcher.walk import Found, Layout, Walk
 from services.catalogue import TIERS
 from services.contracts import Category, Filters, PriceRange, RetrieveRequest, Term, Total
 from services.errors import Unavailable
-from services.timing import Deadline, current_deadline
+from services.timing import Deadline, current_deadline, is_last_resort
 from tests.searcher_tiers import FaultyTier, MemoryTier, document, tiers
 
 VOCABULARY = ("red", "blue", "shoe", "hat", "wool")
@@ -218,6 +218,21 @@ def test_a_failed_tier_is_left_out_and_the_total_is_no_longer_exact(name: str, l
     assert sorted(found.candidates.numbers().tolist()) == left
     assert found.total == Total(len(left), "gte")
     assert [t.name for t in found.tiers if not t.searched] == [name]
+
+
+def test_only_the_tier_that_is_left_when_both_others_failed_is_the_last_resort() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class Asked(MemoryTier):
+        def search(self, query: Query, wanted: int, *, order: Order | None = None, count: bool = False) -> Hits:
+            asked.append((self.name, is_last_resort()))
+            if self.name != "low":
+                raise TierUnavailable(self.name)
+            return super().search(query, wanted, order=order, count=count)
+
+    Walk([Asked(t.name, t._documents) for t in tiers(SHELF)], Layout()).relevance(plan.levels(RED_SHOE)[:1], 10)
+    assert asked == [("high", False), ("medium", False), ("low", True)]
+    assert not is_last_resort()
 
 
 def test_a_tier_that_fails_on_the_way_gives_nothing_twice() -> None:
