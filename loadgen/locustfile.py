@@ -4,13 +4,11 @@ The only file that imports Locust, which patches the process that it is in (geve
 what they are in asks.py, what is done with answers in crew.py; lead.py and judge.py make the run of it.
 """
 
-import argparse
 import contextlib
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,9 +27,9 @@ from loadgen.cast import Cast, plain, shoppers
 from loadgen.collector import Totals
 from loadgen.crew import OUTSTANDING, Crew, GoneHome, Look, Post, Reply, ShopperLoop
 from loadgen.lead import Lead
-from loadgen.options import OPTIONS, watched, wish
+from loadgen.options import OPTIONS, refused, watched, wish
 from loadgen.report import show
-from loadgen.run import Calibration, Run, save
+from loadgen.run import Run, calibration, save
 from loadgen.seen import Seen
 from loadgen.shelf import current, known
 from loadgen.shoppers import Habits
@@ -259,7 +257,7 @@ class Session:
         locust = {f"p{q * 100:g}": float(stats.get_response_time_percentile(q)) for q in (0.5, 0.99)} if stats.num_requests else {}
         options = self.environment.parsed_options
         users = int(options.num_users or 0)
-        self.run = lead.finish(users, locust, options.pinned, _calibration(options.calibration), interrupted=interrupted)
+        self.run = lead.finish(users, locust, options.pinned, calibration(options.calibration), interrupted=interrupted)
         if self.results:
             save(self.run, self.results)
         return self.run
@@ -348,7 +346,9 @@ def _init(environment: Any, **_: Any) -> None:
     environment.events.test_stopping.add_listener(lambda **_: session.stop())
     _listen(environment.runner, session)
     if environment.web_ui:
-        page.extend(environment.web_ui, lambda: session.run, lambda: _page(session), lambda given: _refused(environment, given))
+        page.extend(
+            environment.web_ui, lambda: session.run, lambda: _page(session), lambda given: refused(environment.parsed_options, given)
+        )
     elif session.leads:
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
         environment.events.quitting.add_listener(lambda **_: _report(environment, session))
@@ -377,28 +377,9 @@ def _report(environment: Any, session: Session) -> None:
     environment.process_exit_code = 0 if run.ok else 1
 
 
-def _refused(environment: Any, given: Mapping[str, str]) -> str | None:
-    """Why settings of the web page's form make no load; None when they do."""
-    options = argparse.Namespace(**vars(environment.parsed_options))
-    for option in (o for o in OPTIONS if given.get(o.name)):
-        try:
-            setattr(options, option.name, type(option.default)(given[option.name]))
-        except ValueError:
-            return f"{option.flag} {given[option.name]!r}: a number"
-    try:
-        wish(options)
-    except ConfigurationError as error:
-        return str(error)
-    return None
-
-
 def _page(session: Session) -> str:
     if session.run is None:
         return session.lead.line(session.runner.user_count) if session.lead else "no load has run yet"
     console = Console(record=True, width=WIDTH, file=StringIO())
     show(session.run, console)
     return console.export_text()
-
-
-def _calibration(file: str) -> Calibration | None:
-    return msgspec.json.decode(Path(file).read_bytes(), type=Calibration) if file and Path(file).is_file() else None

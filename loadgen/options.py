@@ -1,7 +1,8 @@
 """The settings of a load as one table: Locust's command line and web page, `aisle load run --help` and the run file are made of it. Pure."""
 
 import math
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -194,6 +195,21 @@ def wish(options: Any) -> Wish:
         limits=limits,
         judged=o.judged == "yes",
     )
+
+
+def refused(options: Any, given: Mapping[str, str]) -> str | None:
+    """Why these options, with what somebody wrote into a form in their place, make no load; None when they do."""
+    changed = Namespace(**vars(options))
+    for option in (o for o in OPTIONS if given.get(o.name)):
+        try:
+            setattr(changed, option.name, type(option.default)(given[option.name]))
+        except ValueError:
+            return f"{option.flag} {given[option.name]!r}: a number"
+    try:
+        wish(changed)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def watched(text: str) -> dict[str, int]:

@@ -167,6 +167,11 @@ def find(folder: Path, name: str) -> Path:
     )
 
 
+def calibration(file: str) -> Calibration | None:
+    """What was last measured of the generator alone; None when nothing was."""
+    return msgspec.json.decode(Path(file).read_bytes(), type=Calibration) if file and Path(file).is_file() else None
+
+
 def machine(before: float, pinned: str = "") -> Machine:
     """This machine; `before`: load average when the load began."""
     return Machine(

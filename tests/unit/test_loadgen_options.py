@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.options import OPTIONS, PROFILES, Wish, watched, wish
+from loadgen.options import OPTIONS, PROFILES, Wish, refused, watched, wish
 from services.errors import ConfigurationError
 
 
@@ -65,6 +65,22 @@ def test_a_trace_is_sent_as_it_was_recorded(tmp_path: Path) -> None:
 def test_what_makes_no_load_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         wished(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rate": "40", "seconds": ""}, None),
+        ({"rate": "many"}, "--rate 'many': a number"),
+        ({"rate": "0"}, "--rate"),
+        ({"misspelt": "2"}, "together at most 1"),
+    ],
+)
+def test_a_form_is_refused_as_the_command_line_is(given: dict[str, str], said: str | None) -> None:
+    options = SimpleNamespace(**{option.name: option.default for option in OPTIONS})
+    found = refused(options, given)
+    assert found is None if said is None else found is not None and said in found
+    assert options.rate == next(option.default for option in OPTIONS if option.name == "rate")
 
 
 def test_every_setting_and_every_profile_is_explained_once() -> None:
