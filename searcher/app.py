@@ -6,7 +6,7 @@ from pathlib import Path
 from searcher.engines import Tiers
 from searcher.index.port import TierIndex
 from searcher.part import FOLDER
-from searcher.retrieve import Part, open_part
+from searcher.retrieve import Part, open_part, warm_up
 from searcher.routes import Routes
 from searcher.settings import SearcherSettings
 from services.app import Service
@@ -28,7 +28,10 @@ def create(settings: SearcherSettings, home: Path | None = None, open_tiers: Ope
 
     def load(folder: Path, manifest: Manifest) -> Part:
         part = folder / FOLDER
-        return open_part(part, open_part_tiers(part), skip_high=settings.skip_high, ask_all=tiers.ask_all)
+        opened = open_part(part, open_part_tiers(part), skip_high=settings.skip_high, ask_all=tiers.ask_all)
+        if tiers.elastic:
+            warm_up(opened, shop.info().language)
+        return opened
 
     served = Served(Versions(shop.generations), load, under="searcher/")
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -10,16 +10,21 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from searcher import part, plan, suggest
-from searcher.facets import FacetFields, merge
+from searcher.facets import FIELDS, FacetFields, merge
 from searcher.index.port import TierIndex
 from searcher.plan import Level
 from searcher.suggest import Suggester
 from searcher.walk import AskAll, Layout, Walk, in_turn
 from services.catalogue import CATEGORIES_SCHEMA, TIERS, Categories
-from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Total
+from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Term, Total
 from services.errors import InvalidRequest
+from services.text import query_terms
+from services.warm import warm
 
 MAX_WANTED = 10_000
+WARM_TEXTS = 200
+QUICK_S = 0.1
+"""What a walk with facets takes on servers that are warm, and some more."""
 log = logging.getLogger("aisle.searcher")
 
 
@@ -50,6 +55,25 @@ def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool, as
     fields = FacetFields({name: number for number, name in enumerate(info.attributes)}, tuple(info.price_edges))
     categories = Categories(pq.read_table(folder.parent / "categories.parquet", schema=CATEGORIES_SCHEMA))
     return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"), categories, ask_all)
+
+
+def warm_up(served: Part, language: str) -> None:
+    """Searches of what is popular, with and without facets, until tiers on servers are quick."""
+    texts = served.suggester.texts(WARM_TEXTS) or [""]
+    asked = [[Term(term.text) for term in query_terms(text, language)] for text in texts]
+
+    def ask(number: int) -> None:
+        retrieve(served, 0, RetrieveRequest(asked[number % len(asked)], facets=[*FIELDS] if number % 2 else []), _Unwatched())
+
+    warm("tiers", ask, QUICK_S)
+
+
+class _Unwatched:
+    def search(self, tier: str, level: Level) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def retrieve(served: Part, generation: int, request: RetrieveRequest, observer: Observer) -> RetrieveAnswer:

@@ -49,6 +49,11 @@ class Suggester:
     def __len__(self) -> int:
         return len(self._suggestions)
 
+    def texts(self, limit: int) -> list[str]:
+        """Some of what can be suggested, the weightiest first."""
+        found = np.lexsort((self._numbers, -self._weights))[:limit]
+        return list(dict.fromkeys(self._suggestions[number].text for number in self._numbers[found].tolist()))
+
     def suggest(self, typed: str, limit: int) -> list[Suggestion]:
         """At most `limit` suggestions for what was typed so far, best first; when the whole leads nowhere, its last word is completed."""
         words = [fold(word) for word in surface_words(typed[:MAX_QUERY_CHARS])]

@@ -8,10 +8,12 @@ from planner.products.sqlite import SqliteProducts
 from services.elastic import Indexes, indexes
 from services.errors import AisleError, ConfigurationError
 from services.shop import ShopInfo
+from services.warm import warm
 
 SETTING = "AISLE_PLANNER_PRODUCTS_URL"
 STORE = Path("planner") / "products.sqlite"
 """Where the embedded store lies in a generation's folder."""
+PAGE, QUICK_S = 10, 0.03
 
 
 class Stores:
@@ -26,7 +28,9 @@ class Stores:
             case None:
                 return _open_sqlite(folder)
             case made:
-                return ElasticProducts(made.cluster, made.open(int(folder.name), SETTING))
+                store = ElasticProducts(made.cluster, made.open(int(folder.name), SETTING))
+                warm("product store", lambda number: store.summaries(range(PAGE * number, PAGE * (number + 1))), QUICK_S)
+                return store
 
     def close(self) -> None:
         if self.elastic is not None:

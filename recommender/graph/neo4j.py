@@ -25,6 +25,7 @@ from services.contracts import EventKind, UserEvent
 from services.errors import ConfigurationError, Unavailable
 from services.eventlog.port import PARTITION
 from services.timing import current_deadline
+from services.warm import warm
 
 SETTING = "AISLE_RECOMMENDER_GRAPH_URL"
 CATALOGUE = "catalogue"
@@ -33,6 +34,7 @@ BATCH = 2_000
 """Changes in one transaction."""
 ROWS = 5_000
 """Rows of a catalogue in one transaction."""
+WARM_EVENTS, QUICK_S = 50, 0.03
 READ_LIMIT_S, WRITE_LIMIT_S, CONNECT_LIMIT_S, PING_LIMIT_S = 10.0, 60.0, 2.0, 1.5
 SHARE = 0.6
 """Part of a request's remaining time that reading its user may take: an answer without preferences still has to be made."""
@@ -287,4 +289,5 @@ def open_graph(url: str, shop: str, log_end: int) -> Neo4jGraph:
     if graph.position() > log_end:
         graph.clear()
         graph.belongs_to(shop)
+    warm("user graph", lambda number: graph.recent(f"nobody {number}", WARM_EVENTS), QUICK_S)
     return graph
