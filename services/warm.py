@@ -32,7 +32,7 @@ def warm(what: str, ask: Callable[[int], object], quick_s: float, *, limit_s: fl
         number += 1
         took_s = time.perf_counter() - began
         if quick == IN_A_ROW:
-            log.info("%s: warm after %d questions, %.1f s", what, number, took_s)
+            log.debug("%s: warm after %d questions, %.1f s", what, number, took_s)
             return True
         if took_s >= limit_s:
             log.warning("%s: still slower than %.0f ms after %d questions, %.0f s", what, quick_s * 1000, number, took_s)
