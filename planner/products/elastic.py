@@ -7,6 +7,7 @@ from planner.products.port import Summary
 from planner.products.sqlite import Row
 from services.elastic import PING_LIMIT_S, SEARCH_LIMIT_S, Cluster, ElasticError, Indexes
 from services.errors import Unavailable
+from services.timing import last_resort
 
 _STORED = {"type": "keyword", "index": False, "doc_values": False, "store": True}
 MAPPING: dict[str, dict[str, Any]] = {
@@ -66,7 +67,8 @@ class ElasticProducts:
 
     def _ask(self, what: str, body: Mapping[str, Any], limit_s: float = SEARCH_LIMIT_S) -> Any:
         try:
-            return self._cluster.search(f"/{self._index}/{what}", body, limit_s=limit_s)
+            with last_resort():  # nobody else has the products
+                return self._cluster.search(f"/{self._index}/{what}", body, limit_s=limit_s)
         except ElasticError as error:
             raise Unavailable(f"the product store cannot be read: {error}") from error
 

@@ -61,7 +61,8 @@ def test_our_containers_are_read_only_and_may_nothing() -> None:
 
 
 def test_a_service_waits_until_what_it_needs_is_healthy_or_done() -> None:
-    assert SERVICES["planner"]["depends_on"]["searcher"] == {"condition": "service_healthy"}
+    for name in ("searcher", "ranker", "recommender", "planner"):
+        assert SERVICES["gateway"]["depends_on"][name] == {"condition": "service_healthy"}, name
     for name in ("searcher", "ranker", "recommender", "planner", "models"):
         assert SERVICES[name]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}, name
     for tier in ("tier-high", "tier-medium", "tier-low", "products", "graph"):
