@@ -34,7 +34,7 @@ from services.shop import Shop
 
 SEED = 20_250
 MIN_CLICKED = (200, 100, 50)
-"""Clicked pages that each part needs; a log with fewer gives a bm25 release."""
+"""Clicked pages that each part needs; a log with fewer gives a bm25 release, unless a network is served: much was looked at then, and nothing chosen."""
 UNFINISHED = ".training-"
 SCORE_FEATURES = {"bm25": FEATURES[BM25], "popularity": FEATURES[POPULARITY_SCORE]}
 
@@ -62,7 +62,8 @@ def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
         few = [len(data.clicked(data.pages(part))) for part in range(3)]
         if any(has < needs for has, needs in zip(few, MIN_CLICKED, strict=True)):
             reason = f"the log is too small to learn from: {few} clicked pages to learn preferences, ranking and to judge, needed {list(MIN_CLICKED)}"
-            return _ship_baseline(shop, facts, Decision("bm25", reason), [], clock, report)
+            decision = Decision(None, f"{reason}; the served network stays") if _served(shop) else Decision("bm25", reason)
+            return _ship_baseline(shop, facts, decision, [], clock, report)
         return _train(shop, data, index, facts, clock, report)
 
 
@@ -168,26 +169,33 @@ def _judge(shop: Shop, data: Dataset, index: ForwardIndex, model: Model, report:
     randomised = gate.compare("nDCG@10, randomised pages,", "bm25", np.where(random, held.ndcg(ours), np.nan), held.ndcg(bm25), held)
     popularity = gate.compare("nDCG@10", "popularity", held.ndcg(ours), held.ndcg(popular), held)
     personal = gate.compare("nDCG@10", "itself without a user", held.ndcg(ours), held.ndcg(nobody), held)
-    served, served_wins = _served(shop, data, index, held, ours, pages)
+    served, served_wins = _against_served(shop, data, index, held, ours, pages)
     comparisons = [clicks, ranking, randomised, popularity, personal, *([served] if served else [])]
     for line in gate.table(comparisons):
         report(line)
     return comparisons, gate.decide(clicks, ranking, popularity.baseline, served, served_wins)
 
 
-def _served(shop: Shop, data: Dataset, index: ForwardIndex, held: Judged, ours: Array, pages: Array) -> tuple[Comparison | None, bool]:
-    """nDCG@10 against the network that is served now, by its own model; and whether that one is above BM25 on this hold-out."""
+def _served(shop: Shop) -> Model | None:
+    """The network that is served now, when there is one that this code can serve."""
     versions = Versions(shop.releases)
     current = versions.current()
     if current is None or current not in versions.complete():
-        return None, False
+        return None
     model = load(versions.folder(current), versions.manifest(current))
-    if model.strategy != "network" or model.facts.feature_schema != FEATURE_SCHEMA:
+    return model if model.strategy == "network" and model.facts.feature_schema == FEATURE_SCHEMA else None
+
+
+def _against_served(
+    shop: Shop, data: Dataset, index: ForwardIndex, held: Judged, ours: Array, pages: Array
+) -> tuple[Comparison | None, bool]:
+    """nDCG@10 against the network that is served now, by its own model; and whether that one is above BM25 on this hold-out."""
+    if (model := _served(shop)) is None:
         return None, False
     theirs = held.ndcg(scores(model, Binding(index, model.vocabulary, model.property_vectors), data, pages))
     rows, _ = item_rows(data, pages)
     above = gate.compare("nDCG@10", "bm25", theirs, held.ndcg(data.log.pages.features[rows, BM25]), held)
-    return gate.compare("nDCG@10", f"release {current}", held.ndcg(ours), theirs, held), above.low > 0
+    return gate.compare("nDCG@10", f"release {model.version}", held.ndcg(ours), theirs, held), above.low > 0
 
 
 def _quiet(environment: "os._Environ[str]") -> None:

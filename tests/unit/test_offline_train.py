@@ -158,6 +158,18 @@ def test_a_log_too_small_to_learn_from_gives_bm25_without_tensorflow(tmp_path: P
     assert "the log is too small to learn from" in said[-1]
 
 
+def test_a_log_in_which_nothing_new_was_chosen_does_not_put_a_baseline_in_the_place_of_a_network(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offline.train.MIN_CLICKED", (1, 1, PAGES))  # the newest pages were looked at by robots, say
+    before, said = Versions(trained.shop.releases).current(), list[str]()
+    outcome = train(trained.shop, said.append)
+    assert outcome.release is None
+    assert Versions(trained.shop.releases).current() == before
+    assert said[-1].startswith("NOTHING WAS SHIPPED: the log is too small to learn from")
+    assert said[-1].endswith("the served network stays")
+
+
 def test_a_shop_without_a_generation_is_told_what_to_run(tmp_path: Path) -> None:
     empty = Shop(tmp_path / "empty")
     empty.write_info(ShopInfo(name="empty"))
