@@ -89,10 +89,17 @@ def _parser(name: str, about: str) -> argparse.ArgumentParser:
     parser.add_argument("--calibration", default="")
     parser.add_argument("--profile", default="open", choices=("open", "sessions"))
     parser.add_argument("--seconds", type=float, default=30.0, help="Measured seconds of each load (default: 30)")
-    parser.add_argument("--warm-up", type=float, default=3.0)
+    parser.add_argument("--warm-up", type=float, help="Seconds before each (default: 3; of sessions, some of which are under way, 30)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pin", action=argparse.BooleanOptionalAction, default=True, help="System and generator on cores of their own")
     return parser
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    known, more = parser.parse_known_args(argv)
+    if known.warm_up is None:
+        known.warm_up = 30.0 if known.profile == "sessions" else 3.0
+    return known, more
 
 
 def peak(argv: Sequence[str]) -> int:
@@ -103,7 +110,7 @@ def peak(argv: Sequence[str]) -> int:
     parser.add_argument("--start", type=float, default=50.0, help="First rate (default: 50)")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--close", type=float, default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
-    known, more = parser.parse_known_args(argv)
+    known, more = _parsed(parser, argv)
     slo, console = objective(known.slo), Console(highlight=False, soft_wrap=True, width=220)
     calibrate.once_a_day(known.calibration, known.shop_root)
     known.pinned = pin(known.watch) if known.pin else "not pinned"
@@ -165,7 +172,7 @@ def beyond(argv: Sequence[str]) -> int:
     parser.add_argument("--spike-seconds", type=float, default=60.0)
     parser.add_argument("--peak-seconds", type=float, default=20.0, help="Length of the load at the peak that is compared with")
     parser.add_argument("--around", type=float, default=15.0, help="Seconds at half the peak before and after")
-    known, more = parser.parse_known_args(argv)
+    known, more = _parsed(parser, argv)
     rate = known.peak or _last_peak(known.results)
     console = Console(highlight=False, soft_wrap=True, width=220)
     calibrate.once_a_day(known.calibration, known.shop_root)
