@@ -20,6 +20,8 @@ _ERRORS: dict[str, type[AisleError]] = {
     e.code: e for e in (DeadlineExceeded, InvalidRequest, NotFound, Overloaded, Unavailable, VersionGone)
 }
 _encoder = msgspec.json.Encoder()
+RENEW_S = 1.0
+"""So often, one connection is closed after its answer: a name may have more addresses by now, and a busy connection would else never go to them."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class ServiceClient:
     retries: RetryBudget = field(default_factory=RetryBudget)
     _decoders: dict[type, msgspec.json.Decoder[Any]] = field(default_factory=dict)
     _urls: dict[str, httpx.URL] = field(default_factory=dict)
+    _renew_at: float = field(default_factory=lambda: time.perf_counter() + RENEW_S)
 
     def __post_init__(self) -> None:
         self.telemetry.set("aisle_breaker_open", 0, self.name)
@@ -108,6 +111,9 @@ class ServiceClient:
             (b"x-deadline-ms", b"%.1f" % wait_ms),
             (b"traceparent", call.traceparent.encode()),
         ]
+        if (now := time.perf_counter()) >= self._renew_at:
+            headers.append((b"connection", b"close"))
+            self._renew_at = now + RENEW_S
         timeout = {"connect": wait_ms / 1000, "read": wait_ms / 1000, "write": wait_ms / 1000, "pool": wait_ms / 1000}
         # The transport is called directly: redirects, cookies and auth of httpx.AsyncClient cost as much as the hop itself.
         request = httpx.Request(method, self._url(path), headers=headers, content=body, extensions={"timeout": timeout})
