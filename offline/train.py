@@ -34,7 +34,7 @@ from services.shop import Shop
 
 SEED = 20_250
 MIN_CLICKED = (200, 100, 50)
-"""Clicked pages that each part needs; a log with fewer gives a bm25 release, unless a network is served: much was looked at then, and nothing chosen."""
+"""Clicked pages that each part needs; a log with fewer gives a bm25 release, unless a network is served: it learned from more."""
 UNFINISHED = ".training-"
 SCORE_FEATURES = {"bm25": FEATURES[BM25], "popularity": FEATURES[POPULARITY_SCORE]}
 
@@ -62,7 +62,7 @@ def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
         few = [len(data.clicked(data.pages(part))) for part in range(3)]
         if any(has < needs for has, needs in zip(few, MIN_CLICKED, strict=True)):
             reason = f"the log is too small to learn from: {few} clicked pages to learn preferences, ranking and to judge, needed {list(MIN_CLICKED)}"
-            decision = Decision(None, f"{reason}; the served network stays") if _served(shop) else Decision("bm25", reason)
+            decision = Decision(None, f"{reason}; the served network stays") if _served(shop) is not None else Decision("bm25", reason)
             return _ship_baseline(shop, facts, decision, [], clock, report)
         return _train(shop, data, index, facts, clock, report)
 
@@ -182,7 +182,10 @@ def _served(shop: Shop) -> Model | None:
     current = versions.current()
     if current is None or current not in versions.complete():
         return None
-    model = load(versions.folder(current), versions.manifest(current))
+    try:
+        model = load(versions.folder(current), versions.manifest(current))
+    except ConfigurationError:  # damaged, or of another code: training is how to get rid of it
+        return None
     return model if model.strategy == "network" and model.facts.feature_schema == FEATURE_SCHEMA else None
 
 

@@ -9,11 +9,13 @@ from ranker import weights
 from ranker.pairs import Pair
 from ranker.weights_elastic import SETTING, RankingIndex
 from services.artifacts import Manifest, Served, Versions
-from services.contracts import RankRequest
+from services.contracts import CANDIDATES, RankRequest
 from services.elastic import Indexes, indexes
 from services.models.port import Preferences
 from services.shop import Shop
+from services.warm import Warmth
 
+QUICK_S = 0.03
 LEAD = 100.0
 """What a full match and an exact title are ahead; no sum of BM25, popularity and preferences is expected to reach it."""
 
@@ -23,6 +25,7 @@ class Weights:
 
     def __init__(self, url: str, shop: Shop) -> None:
         self.elastic: Indexes = indexes(url, SETTING, shop.info(), "ranking")
+        self._warmth = Warmth("ranking index", QUICK_S)
         self._served: Served[RankingIndex] = Served(Versions(shop.generations), self._open, under="ranker/")
 
     def refresh(self) -> None:
@@ -49,4 +52,7 @@ class Weights:
         self.elastic.cluster.close()
 
     def _open(self, folder: Path, manifest: Manifest) -> RankingIndex:
-        return RankingIndex(self.elastic.cluster, self.elastic.open(manifest.version, SETTING))
+        index = RankingIndex(self.elastic.cluster, self.elastic.open(manifest.version, SETTING))
+        some = np.arange(CANDIDATES, dtype=np.uint32)
+        self._warmth.bring(lambda _: index.scores(weights.query([], [], some.tolist(), []), some))
+        return index

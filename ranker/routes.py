@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from ranker.engine import LEAD, Weights
 from ranker.explanation import explain, preferences
@@ -68,8 +69,11 @@ def rank(
         if request.scores is not None or request.vector is not None:
             personalise(features, pair, candidates, user)
     with timing.stage("inference"):
-        weighed = matches_first(weights.score(request, pair, user), features, LEAD) if weights and strategy == WEIGHTS else None
-        scores = score(strategy, pair, features, user) if weighed is None else weighed
+        scores: npt.NDArray[np.floating]
+        if weights and strategy == WEIGHTS:
+            scores = matches_first(weights.score(request, pair, user), features, LEAD)
+        else:
+            scores = score(strategy, pair, features, user)
         ranked = ordered(scores, missing_products(pair, candidates))
     page = ranked.order[request.first : request.first + request.count].astype(np.intp)
     explanation = None

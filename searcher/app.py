@@ -6,13 +6,14 @@ from pathlib import Path
 from searcher.engines import Tiers
 from searcher.index.port import TierIndex
 from searcher.part import FOLDER
-from searcher.retrieve import Part, open_part, warm_up
+from searcher.retrieve import QUICK_S, Part, open_part, warm_up
 from searcher.routes import Routes
 from searcher.settings import SearcherSettings
 from services.app import Service
 from services.artifacts import Manifest, Served, Versions
 from services.shop import home as default_home
 from services.shop import open_shop
+from services.warm import Warmth
 
 OpenTiers = Callable[[Path], Sequence[TierIndex]]
 """Opens the tiers of a part, in the order of TIERS."""
@@ -26,11 +27,13 @@ def create(settings: SearcherSettings, home: Path | None = None, open_tiers: Ope
     open_part_tiers = open_tiers or tiers.open
     service = Service("searcher", settings, description="Tiers, facets and suggestions of one shop")
 
+    warmth = Warmth("tiers", QUICK_S)
+
     def load(folder: Path, manifest: Manifest) -> Part:
         part = folder / FOLDER
         opened = open_part(part, open_part_tiers(part), skip_high=settings.skip_high, ask_all=tiers.ask_all)
         if tiers.elastic:
-            warm_up(opened, shop.info().language)
+            warm_up(opened, shop.info().language, warmth)
         return opened
 
     served = Served(Versions(shop.generations), load, under="searcher/")

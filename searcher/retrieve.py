@@ -11,20 +11,20 @@ from msgspec import Struct
 
 from searcher import part, plan, suggest
 from searcher.facets import FIELDS, FacetFields, merge
-from searcher.index.port import TierIndex
+from searcher.index.port import TierIndex, TierUnavailable
 from searcher.plan import Level
 from searcher.suggest import Suggester
 from searcher.walk import AskAll, Layout, Walk, in_turn
 from services.catalogue import CATEGORIES_SCHEMA, TIERS, Categories
 from services.contracts import FacetCount, RetrieveAnswer, RetrieveRequest, Term, Total
-from services.errors import InvalidRequest
+from services.errors import InvalidRequest, Unavailable
 from services.text import query_terms
-from services.warm import warm
+from services.warm import Warmth
 
 MAX_WANTED = 10_000
 WARM_TEXTS = 200
-QUICK_S = 0.1
-"""What a walk with facets takes on servers that are warm, and some more."""
+QUICK_S = 0.15
+"""What `warm_up` asks at a time takes on servers that are warm, and some more."""
 log = logging.getLogger("aisle.searcher")
 
 
@@ -57,15 +57,22 @@ def open_part(folder: Path, indexes: Sequence[TierIndex], *, skip_high: bool, as
     return Part(indexes, Layout(info.nested, skip_high), fields, suggest.load(folder / "suggestions.parquet"), categories, ask_all)
 
 
-def warm_up(served: Part, language: str) -> None:
-    """Searches of what is popular, with and without facets, until tiers on servers are quick."""
+def warm_up(served: Part, language: str, warmth: Warmth) -> None:
+    """Searches of what is popular, until tiers on servers are quick: every tier by itself, then a walk with facets."""
     texts = served.suggester.texts(WARM_TEXTS) or [""]
     asked = [[Term(term.text) for term in query_terms(text, language)] for text in texts]
 
     def ask(number: int) -> None:
-        retrieve(served, 0, RetrieveRequest(asked[number % len(asked)], facets=[*FIELDS] if number % 2 else []), _Unwatched())
+        request = RetrieveRequest(asked[number % len(asked)], facets=[*FIELDS])
+        try:
+            for index in served.indexes:  # the high tier alone may have all that a walk wants
+                index.search(plan.levels(request)[-1].query, request.wanted, count=True)
+        except TierUnavailable as error:
+            raise Unavailable(str(error)) from error
+        if lost := retrieve(served, 0, request, _Unwatched()).unavailable:
+            raise Unavailable(f"tiers left out: {', '.join(lost)}")
 
-    warm("tiers", ask, QUICK_S)
+    warmth.bring(ask)
 
 
 class _Unwatched:

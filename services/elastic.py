@@ -27,6 +27,8 @@ CONNECTIONS = 10
 """Connections kept open to a cluster: at least as many as threads that search."""
 BESIDE = 4
 """Threads that wait for a cluster that does not answer, at most."""
+INSISTING = 2
+"""Calls at a time that a cluster gets while it is left alone, from those whom nobody else can answer."""
 SEARCH_LIMIT_S, PING_LIMIT_S, ADMIN_LIMIT_S, MERGE_LIMIT_S = 10.0, 1.5, 60.0, 600.0
 SHARE = 0.35
 """Part of a request's remaining time that one search may take, so that another tier can still answer when this one does not."""
@@ -73,17 +75,26 @@ class Cluster:
             raise ElasticError(f"{self.url!r} is no address of a cluster ({error}); one looks like http://host:9200") from error
         self._perform = self._client.transport.perform_request
         self._breaker, self._lock = Breaker(failures=2, pause_s=0.5), threading.Lock()
+        self._insisting = threading.BoundedSemaphore(INSISTING)
         self._beside = ThreadPoolExecutor(BESIDE, "cluster")  # starts no thread before it is needed
         self._answers = False
         """The last search was answered, so there is a connection."""
         self._closed = False
 
     def search(self, path: str, body: Mapping[str, Any], *, limit_s: float = SEARCH_LIMIT_S) -> Any:
-        """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails (but not when it is
-        the last resort: then there is nobody whose time is saved)."""
+        """A call of the serving path: bounded by the deadline that this thread works for, refused while the cluster fails (but for two calls at
+        a time of those whose last resort it is)."""
         alone = is_last_resort()
-        if not self._allowed() and not alone:
+        if self._allowed():
+            return self._search(path, body, limit_s, alone)
+        if not (alone and self._insisting.acquire(blocking=False)):
             raise ElasticError(f"{self.url} failed repeatedly and is left alone for a moment")
+        try:
+            return self._search(path, body, limit_s, alone)
+        finally:
+            self._insisting.release()
+
+    def _search(self, path: str, body: Mapping[str, Any], limit_s: float, alone: bool) -> Any:
         if (deadline := current_deadline()) is not None:
             limit_s = min(limit_s, (LAST_SHARE if alone else SHARE) * deadline.remaining_ms() / 1000)
         try:

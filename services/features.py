@@ -291,7 +291,7 @@ def user_features(binding: Binding, product_no: npt.NDArray[np.uint32], scores: 
 
 def matches_first(scores: npt.NDArray[np.floating], features: npt.NDArray[np.float32], lead: float = MATCH_LEAD) -> npt.NDArray[np.float64]:
     """float64[n]: scores of n candidates with features float32[n, F], full matches before partial ones, and first those whose title is the
-    query (its words, all of them and no other, in whatever order). Double, because a lead added in single precision would make ties of what
+    query (its words or synonyms of them, all of them and no other, in whatever order). Double, because a lead added in single precision would make ties of what
     is not quite the same."""
     strict = features[:, STRICT]
     titled = (features[:, _TITLE_EXACT] >= _ALL) & (features[:, _TITLE_COVERAGE] >= _ALL)

@@ -8,7 +8,7 @@ from planner.products.sqlite import SqliteProducts
 from services.elastic import Indexes, indexes
 from services.errors import AisleError, ConfigurationError
 from services.shop import ShopInfo
-from services.warm import warm
+from services.warm import Warmth
 
 SETTING = "AISLE_PLANNER_PRODUCTS_URL"
 STORE = Path("planner") / "products.sqlite"
@@ -21,6 +21,7 @@ class Stores:
 
     def __init__(self, url: str, info: ShopInfo) -> None:
         self.elastic: Indexes | None = indexes(url, SETTING, info, "products") if url else None
+        self._warmth = Warmth("product store", QUICK_S)
 
     def open(self, folder: Path) -> ProductStore:
         """The store of generations/N. Raises ConfigurationError when it cannot be opened."""
@@ -29,7 +30,7 @@ class Stores:
                 return _open_sqlite(folder)
             case made:
                 store = ElasticProducts(made.cluster, made.open(int(folder.name), SETTING))
-                warm("product store", lambda number: store.summaries(range(PAGE * number, PAGE * (number + 1))), QUICK_S)
+                self._warmth.bring(lambda number: store.summaries(range(PAGE * number, PAGE * (number + 1))))
                 return store
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from services.contracts import EventKind, UserEvent
 from services.errors import ConfigurationError, Unavailable
 from services.eventlog.port import PARTITION
 from services.timing import current_deadline
-from services.warm import warm
+from services.warm import Warmth
 
 SETTING = "AISLE_RECOMMENDER_GRAPH_URL"
 CATALOGUE = "catalogue"
@@ -34,7 +34,7 @@ BATCH = 2_000
 """Changes in one transaction."""
 ROWS = 5_000
 """Rows of a catalogue in one transaction."""
-WARM_EVENTS, QUICK_S = 50, 0.03
+WARM_USERS, WARM_EVENTS, QUICK_S = 50, 50, 0.03
 READ_LIMIT_S, WRITE_LIMIT_S, CONNECT_LIMIT_S, PING_LIMIT_S = 10.0, 60.0, 2.0, 1.5
 SHARE = 0.6
 """Part of a request's remaining time that reading its user may take: an answer without preferences still has to be made."""
@@ -93,6 +93,10 @@ class Neo4jGraph:
     def recent(self, user: str, limit: int) -> list[UserEvent]:
         rows = self._read(recent(limit), {"user": user})
         return [UserEvent(event_id, kind, no, ts) for event_id, kind, ts, no in reversed(rows[0][0])]
+
+    def some_users(self, limit: int) -> list[str]:
+        """Keys of users that the graph has, any."""
+        return [row[0] for row in self._read(f"MATCH (u:User) RETURN u.key LIMIT {int(limit)}", {})]
 
     def position(self) -> int:
         known = self._position
@@ -289,5 +293,6 @@ def open_graph(url: str, shop: str, log_end: int) -> Neo4jGraph:
     if graph.position() > log_end:
         graph.clear()
         graph.belongs_to(shop)
-    warm("user graph", lambda number: graph.recent(f"nobody {number}", WARM_EVENTS), QUICK_S)
+    users = graph.some_users(WARM_USERS) or ["nobody"]
+    Warmth("user graph", QUICK_S).bring(lambda number: graph.recent(users[number % len(users)], WARM_EVENTS))
     return graph

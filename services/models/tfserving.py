@@ -29,7 +29,7 @@ from services.models.protos.serving_pb2 import (
 )  # fmt: skip
 from services.models.tfserving_wire import GET_MODEL_STATUS, MODEL_NAME, PREDICT, Array, to_array, to_tensor
 from services.timing import current_deadline
-from services.warm import warm
+from services.warm import Warmth
 
 LIMIT_MS = 1_000.0
 """What a call gets when the request that it works for has more."""
@@ -49,6 +49,7 @@ class Connection:
 
     def __init__(self, target: str, *, name: str = MODEL_NAME, limit_ms: float = LIMIT_MS) -> None:
         self.target, self.name, self._limit_ms = target, name, limit_ms
+        self._warmths = tuple(Warmth(f"{signature} on the model server", QUICK_S) for signature in ("preference", "rank"))
         self._channel = grpc.insecure_channel(target, options=_CHANNEL)
         self._predict = self._channel.unary_unary(PREDICT, PredictRequest.SerializeToString, PredictResponse.FromString)
         self._status = self._channel.unary_unary(
@@ -74,7 +75,7 @@ class Connection:
         except AisleError as error:
             raise ConfigurationError(f"release {manifest.version} cannot be served: {error.detail}") from error
         if isinstance(model, ServedModel):
-            model.warm_up()
+            model.warm_up(*self._warmths)
         return model
 
     def predict(self, spec: ModelSpec, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -162,12 +163,12 @@ class ServedModel:
     def ping(self) -> None:
         self._connection.check(self.version)
 
-    def warm_up(self) -> None:
+    def warm_up(self, preference: Warmth, rank: Warmth) -> None:
         """A server prepares a signature when it is first called."""
         step = Events(np.zeros((1, len(PROPERTIES)), np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32))
         features = np.zeros((WARM_ROWS, len(self.facts.features)), np.float32)
-        warm(f"release {self.version}, preference", lambda _: self.preference(step, []), QUICK_S)
-        warm(f"release {self.version}, rank", lambda _: self.rank(features, self._nothing.weights, self._nothing.vector), QUICK_S)
+        preference.bring(lambda _: self.preference(step, []))
+        rank.bring(lambda _: self.rank(features, self._nothing.weights, self._nothing.vector))
 
     def close(self) -> None: ...  # the connection belongs to the process
 

@@ -42,7 +42,7 @@ class Searches:
                     response = client.post("/search", json={"query": query, "user_id": f"u{decide.randrange(USERS)}"})
                     wrong = "" if response.status_code == 200 else f"{response.status_code}: {response.text[:300]}"
                     lacks = [] if wrong else response.json()["degraded"]
-                except httpx.HTTPError as error:
+                except Exception as error:  # whatever it is, the search failed
                     wrong, lacks = f"{type(error).__name__}: {error}", []
                 self.note(started, wrong, lacks)
 
@@ -72,18 +72,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.beside", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("command", nargs="+")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command or options.threads < 1:
+        parser.error("a command, and at least one thread")
     try:
         searches = Searches(options.url, words_of(options.url))
     except httpx.HTTPError as error:
         sys.exit(f"beside: {options.url} does not answer ({error or type(error).__name__})")
+    if len(searches.words) < 2:
+        sys.exit(f"beside: {options.url} has no products to search for")
     threads = [threading.Thread(target=searches.run, args=(seed,)) for seed in range(options.threads)]
     for thread in threads:
         thread.start()
     try:
         time.sleep(AROUND_S)
-        code = subprocess.run(options.command, check=False).returncode
+        code = subprocess.run(command, check=False).returncode
         time.sleep(AROUND_S)
     finally:
         searches.over.set()

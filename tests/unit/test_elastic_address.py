@@ -3,8 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -57,41 +56,42 @@ def test_a_host_that_nobody_knows_is_waited_for_no_longer_than_a_part_of_the_tim
         cluster.close()
 
 
-@pytest.fixture
-def slow() -> Iterator[str]:
-    """A cluster that needs half of four seconds for every answer."""
+def test_the_last_resort_gets_nearly_all_the_time_that_is_left_and_two_calls_of_a_cluster_that_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster("http://127.0.0.1:1")
+    cluster._breaker.pause_s = 1000.0
+    limits: list[float] = []
+    asked, go_on = threading.Semaphore(0), threading.Event()
 
-    class Slow(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            time.sleep(2)
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("x-elastic-product", "Elasticsearch")
-            self.send_header("content-length", "10")
-            self.end_headers()
-            self.wfile.write(b'{"slow":1}')
+    def fails(path: str, body: object, limit_s: float) -> object:
+        limits.append(limit_s)
+        raise ElasticError("late")
 
-        def log_message(self, *args: object) -> None:
-            pass
+    def hangs(path: str, body: object, limit_s: float) -> object:
+        asked.release()
+        assert go_on.wait(20)
+        raise ElasticError("late")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    def search() -> str:
+        with last_resort(), pytest.raises(ElasticError) as error:
+            Deadline(10_000).run(cluster.search, "/x/_search", {})
+        return str(error.value)
 
-
-def test_the_last_resort_is_asked_for_longer_and_also_after_it_failed_repeatedly(slow: str) -> None:
-    cluster = Cluster(slow)
-    try:
-        for _ in range(2):
-            with pytest.raises(ElasticError, match="late"):
-                Deadline(4000).run(cluster.search, "/x/_search", {})
-        with pytest.raises(ElasticError, match="left alone"):
-            Deadline(4000).run(cluster.search, "/x/_search", {})
-        with last_resort():
-            assert Deadline(4000).run(cluster.search, "/x/_search", {}) == {"slow": 1}
-    finally:
-        cluster.close()
+    monkeypatch.setattr(cluster, "_call", fails)
+    for _ in range(2):
+        with pytest.raises(ElasticError, match="late"):
+            Deadline(10_000).run(cluster.search, "/x/_search", {})
+    with pytest.raises(ElasticError, match="left alone"):
+        Deadline(10_000).run(cluster.search, "/x/_search", {})
+    assert search() == "late"
+    assert [round(limit, 1) for limit in limits] == [3.5, 3.5, 9.0]
+    monkeypatch.setattr(cluster, "_call", hangs)
+    with ThreadPoolExecutor(3) as pool:
+        insisting = [pool.submit(search) for _ in range(2)]
+        for _ in insisting:
+            assert asked.acquire(timeout=20)
+        assert "left alone" in search()
+        go_on.set()
+        assert [call.result(20) for call in insisting] == ["late"] * 2
+    cluster.close()

@@ -13,6 +13,8 @@ from searcher.app import create
 from searcher.build import build
 from searcher.engines import open_embedded
 from searcher.index.port import TierIndex
+from searcher.part import FOLDER
+from searcher.retrieve import open_part, warm_up
 from searcher.settings import SearcherSettings
 from services.app import Service
 from services.artifacts import Versions
@@ -20,6 +22,7 @@ from services.catalogue import TIERS
 from services.contracts import FacetCount, Filters, PriceRange, RetrieveAnswer, RetrieveRequest, SuggestAnswer, Term, Total
 from services.errors import ConfigurationError
 from services.shop import Shop
+from services.warm import IN_A_ROW, Warmth
 from tests.searcher_tiers import FaultyTier, write_generation
 
 CATEGORIES = [(1, "Clothing", -1), (2, "Hats", 1), (3, "Shoes", 1)]
@@ -161,6 +164,39 @@ def test_a_failed_tier_is_named_in_answer_readiness_and_metrics(home: Path) -> N
 def test_when_all_tiers_fail_the_answer_is_503(home: Path) -> None:
     response = ask(create(SearcherSettings(), home, open_tiers=faulty(*TIERS)), "POST", "/retrieve", RetrieveRequest([]))
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+class Counted:
+    """A tier that counts its searches."""
+
+    def __init__(self, tier: TierIndex) -> None:
+        self._tier, self.name, self.searches = tier, tier.name, 0
+
+    def search(self, *args: Any, **more: Any) -> Any:
+        self.searches += 1
+        return self._tier.search(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tier, name)
+
+
+def _warmed(home: Path, tiers: Callable[[Path], Sequence[Any]]) -> tuple[bool, Sequence[Any]]:
+    part = home / "shops" / "demo" / "generations" / "1" / FOLDER
+    opened, warmth, brought = tiers(part), Warmth("tiers", 60.0), []
+    warmth.bring = lambda ask: brought.append(Warmth.bring(warmth, ask))  # type: ignore[method-assign, assignment]
+    warm_up(open_part(part, opened, skip_high=True), "en", warmth)
+    return brought[0], opened
+
+
+def test_every_tier_is_asked_before_it_is_needed(home: Path) -> None:
+    quick, opened = _warmed(home, lambda part: [Counted(tier) for tier in open_embedded(part)])
+    assert quick
+    assert all(tier.searches >= IN_A_ROW for tier in opened)
+
+
+def test_tiers_are_not_quick_while_one_does_not_answer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.warm.START_S", 0.3)
+    assert not _warmed(home, faulty("medium"))[0]
 
 
 def test_a_pinned_generation_is_answered_until_two_newer_ones_are_there(tmp_path: Path) -> None:
