@@ -96,23 +96,13 @@ class Engines:
         behaviours = self.behaviours(user)
         self.personal += len(behaviours) > 0
         known = self.model.preference(behaviours, categories)
-        ranking = RankRequest(
-            terms,
-            categories,
-            found.candidates,
-            known.scores.tobytes(),
-            known.weights.tobytes(),
-            known.vector.tobytes(),
-            self.generation,
-            self.pair.release,
-        )
+        scores, weights, vector = (array.tobytes() for array in (known.scores, known.weights, known.vector))
+        ranking = RankRequest(terms, categories, found.candidates, scores, weights, vector, self.generation, self.pair.release)
         ranked = rank(ranking, self.pair, int(time.time() * 1000), Timing())
         page = found.candidates.numbers()[np.frombuffer(ranked.order, np.uint16)[:PAGE]].tolist()
         if self.store.ready(page) is None:
             self.store.summaries(page)
-        preferences = PreferencesAnswer(
-            self.pair.release, self.model.strategy, *(getattr(ranking, n) for n in ("scores", "weights", "vector")), 50
-        )
+        preferences = PreferencesAnswer(self.pair.release, self.model.strategy, scores, weights, vector, events=50)
         return {
             "analyse": (
                 AnalyseRequest(query, self.generation),

@@ -39,7 +39,7 @@ def main() -> int:
         run, _ = running_planner(StateFile(home()))
         root = require_shop(run.shop, home()).root
         world = open_world(root)
-        asked = cases(world, Past.of(root, len(world.users)), options.queries, options.seed)
+        asked = cases(world, Past.of(root, world), options.queries, options.seed)
         with httpx.Client(timeout=15, headers=HEADERS) as client:
             services = Services(run, world, client)
             rankers = {strategy: partial(services.page, strategy) for strategy in STRATEGIES}
