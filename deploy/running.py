@@ -25,6 +25,7 @@ from services.shop import Shop, home, open_shop
 
 NOT_RUNNING = 3
 """Exit code of `aisle status` when nothing runs (the LSB's code for `program is not running`)."""
+LAST_WORDS = "puts it under load."
 DETACHED_LIMIT_S = 1800.0
 
 
@@ -188,7 +189,7 @@ def _addresses(run: RunState, terminal: Terminal) -> None:
         if service.name != "locust":
             table.add_row(f"metrics of the {service.name}", f"{service.address}/metrics")
     terminal.table(table)
-    terminal.say("Ctrl-C or `aisle down` stops it; `aisle status` shows it; `aisle load` puts it under load.")
+    terminal.say(f"Ctrl-C or `aisle down` stops it; `aisle status` shows it; `aisle load` {LAST_WORDS}")
 
 
 def _detached(state: StateFile, shop: Shop, wishes: layout.Wishes, restart: bool) -> None:
@@ -205,12 +206,13 @@ def _detached(state: StateFile, shop: Shop, wishes: layout.Wishes, restart: bool
             argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     with open(log, encoding="utf-8", errors="replace") as said:
-        give_up = time.monotonic() + DETACHED_LIMIT_S
+        give_up, whole = time.monotonic() + DETACHED_LIMIT_S, ""
         while time.monotonic() < give_up:
             if text := said.read():
                 click.echo(text, nl=False)
+                whole += text
             run = state.read()
-            if run and run.phase == "running" and run.supervisor.pid == process.pid and not said.read(1):
+            if run and run.phase == "running" and run.supervisor.pid == process.pid and LAST_WORDS in " ".join(whole.split()):
                 return
             if process.poll() is not None:
                 click.echo(said.read(), nl=False)

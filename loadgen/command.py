@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
         prog="aisle load run", description=about, epilog="Other options go to Locust (--processes, --master, --worker, --csv, ...)."
     )
     target(parser)
-    parser.add_argument("--users", type=int, default=0, help="Closed loops: shoppers at once (default 20; report 1,000)")
+    parser.add_argument("--users", type=int, help="Closed loops: shoppers at once (default 20; report 1,000)")
     parser.add_argument("--pin", action="store_true", help="System and generator on cores of their own")
     for option in OPTIONS:
         more = {"choices": option.choices} if option.choices else {"type": type(option.default)}
@@ -59,8 +59,11 @@ def run(argv: Sequence[str]) -> int:
         flags = [option.flag, "--profile"] if option.name == "load_profile" else [option.flag]  # Locust has a --profile of its own
         parser.add_argument(*flags, dest=option.name, default=option.default, help=text, **more)
     known, more_argv = parser.parse_known_args(argv)
-    if known.users < 0:
-        raise ConfigurationError(f"--users {known.users}: not below 0")
+    if known.users is not None and known.users < 1:
+        raise ConfigurationError(f"--users {known.users}: at least 1")
+    closed = known.load_profile in ("report", "closed")
+    if unused := next((flag for flag in ("--rate", "--top") if closed and any(a.partition("=")[0] == flag for a in argv)), None):
+        raise ConfigurationError(f"{unused} has no meaning for profile {known.load_profile}: users set the pace; --profile open has a rate")
     if "--worker" in more_argv:
         argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
         os.execv(argv[0], argv)

@@ -61,7 +61,9 @@ def train(shop: Shop, report: Say = say, seed: int = SEED) -> Outcome:
             report(f"log: {data.log.pages.dropped:,} pages left out, which were sorted, not ranked, or ranked with other features")
         few = [len(data.clicked(data.pages(part))) for part in range(3)]
         if any(has < needs for has, needs in zip(few, MIN_CLICKED, strict=True)):
-            reason = f"the log is too small to learn from: {few} clicked pages to learn preferences, ranking and to judge, needed {list(MIN_CLICKED)}"
+            parts = ("to learn preferences", "to learn ranking", "to judge")
+            lacks = (f"{what} {has:,} (needed {needs})" for what, has, needs in zip(parts, few, MIN_CLICKED, strict=True) if has < needs)
+            reason = f"too few pages with a click to learn from: {', '.join(lacks)} of the log's {facts.pages:,} pages, oldest to newest"
             decision = Decision(None, f"{reason}; the served network stays") if _served(shop) is not None else Decision("bm25", reason)
             return _ship_baseline(shop, facts, decision, [], clock, report)
         return _train(shop, data, index, facts, clock, report)

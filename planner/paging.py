@@ -23,7 +23,7 @@ def check_page(page: int, page_size: int, candidates: int) -> None:
     last = last_page(candidates, page_size)
     if page > last:
         raise InvalidRequest(
-            f"page {page} of {page_size} is past the {candidates} best products, which is as far as pages go; the last page is {last}",
+            f"page {page} (of {page_size} products each) is past the {candidates} best products, which is as far as pages go; the last page is {last}",
             field="page",
             accepted=f"1 to {last} (filters bring other products to the front)",
         )

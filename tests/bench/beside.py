@@ -1,4 +1,4 @@
-"""`python -m tests.bench.beside URL [--threads N] -- COMMAND ...`: what a command costs those who search meanwhile.
+"""`python -m tests.bench.beside [--threads N] URL -- COMMAND ...`: what a command costs those who search meanwhile.
 
 Searches one after the other in each thread, with the default deadline, from before the command starts until after it has ended. What fails or lacks
 something is said at once; at the end how many did, and how long they took. Exit code 1 when a search failed, else the command's own.
@@ -6,6 +6,7 @@ something is said at once; at the end how many did, and how long they took. Exit
 
 import argparse
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -61,6 +62,11 @@ class Searches:
         return f"{len(took):,} searches: {self.failed} failed, {self.degraded} degraded; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {took[-1]:.0f} ms"
 
 
+def _parted(argv: list[str], at: str) -> tuple[list[str], list[str], list[str]]:
+    where = argv.index(at) if at in argv else len(argv)
+    return argv[:where], argv[where : where + 1], argv[where + 1 :]
+
+
 def words_of(url: str) -> list[str]:
     """Words of the most popular products' titles."""
     answer = httpx.post(f"{url}/search", json={"page_size": 50}, headers={"x-deadline-ms": "10000"}, timeout=30)
@@ -70,13 +76,13 @@ def words_of(url: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.beside", description=__doc__)
-    parser.add_argument("url")
+    parser.usage = "%(prog)s [--threads N] URL -- COMMAND ..."
+    parser.add_argument("url", metavar="URL")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command or options.threads < 1:
-        parser.error("a command, and at least one thread")
+    own, _, command = (list(part) for part in _parted(sys.argv[1:], "--"))
+    options = parser.parse_args(own)
+    if not command or not shutil.which(command[0]) or options.threads < 1:
+        parser.error("wanted are at least one thread and, after --, a command that there is")
     try:
         searches = Searches(options.url, words_of(options.url))
     except httpx.HTTPError as error:

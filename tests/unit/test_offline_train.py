@@ -155,7 +155,7 @@ def test_a_log_too_small_to_learn_from_gives_bm25_without_tensorflow(tmp_path: P
     said: list[str] = []
     outcome = train(shop_with_log(tmp_path, 100, 1.0), said.append)
     assert (outcome.release, outcome.facts.strategy, outcome.facts.score_feature) == (1, "bm25", "bm25")
-    assert "the log is too small to learn from" in said[-1]
+    assert "too few pages with a click to learn from" in said[-1]
 
 
 def test_a_log_in_which_nothing_new_was_chosen_does_not_put_a_baseline_in_the_place_of_a_network(
@@ -166,7 +166,7 @@ def test_a_log_in_which_nothing_new_was_chosen_does_not_put_a_baseline_in_the_pl
     outcome = train(trained.shop, said.append)
     assert outcome.release is None
     assert Versions(trained.shop.releases).current() == before
-    assert said[-1].startswith("NOTHING WAS SHIPPED: the log is too small to learn from")
+    assert said[-1].startswith("NOTHING WAS SHIPPED: too few pages with a click to learn from: to judge ")
     assert said[-1].endswith("the served network stays")
 
 
