@@ -18,7 +18,7 @@ import msgspec
 from gevent.event import Event
 from gevent.lock import RLock
 from locust import FastHttpUser, events, task
-from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 from rich.console import Console
 
 from loadgen import page
@@ -94,6 +94,8 @@ class Session:
             self._read()
         self.run = None
         self._ends = Event()
+        if isinstance(self.runner, MasterRunner):
+            self._until_all_are_free(self.runner)
         self._dispatcher = Dispatcher(self.environment)
         for user in (Connections, ShopperUser):
             user.network_timeout = user.connection_timeout = self.wish.timeout_s
@@ -109,6 +111,13 @@ class Session:
         gevent.get_hub().loop.update_now()  # the time would else be that before everything was read
         if self.leads:
             gevent.spawn(self._conduct)
+
+    @staticmethod
+    def _until_all_are_free(runner: MasterRunner) -> None:
+        """Locust gives no users to a worker that has not left the load before, and would not say so; its share of this one would be missing."""
+        give_up = time.monotonic() + PATIENCE_S
+        while any(worker.state not in (STATE_INIT, STATE_MISSING) for worker in runner.clients.values()) and time.monotonic() < give_up:
+            gevent.sleep(0.1)
 
     def _read(self) -> None:
         self._generation = current(self._root)
@@ -228,6 +237,8 @@ class Session:
                 self.runner.send_message("aisle-stop", None, client_id)
         if self.leads and self.environment.web_ui:
             self.finish()
+        if not self.leads:
+            self.ready.clear()  # the word to begin the next load may come before Locust's to start it: it has to wait for that load's crew
 
     def leave(self) -> None:
         """A worker goes: what it saw must not go with it."""
