@@ -342,7 +342,8 @@ class ShopperLoop:
         self._crew._enough()
         seconds = next(self._thoughts)
         until = time.perf_counter() + seconds
-        if self._crew.stopping.wait(seconds):
+        stopping = self._crew.stopping
+        if stopping.wait(seconds) or stopping.is_set():  # gevent says "in time" of an event that was set as the time was up
             raise GoneHome
         return max(0.0, time.perf_counter() - until) * 1000
 
