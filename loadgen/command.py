@@ -13,7 +13,7 @@ from rich.console import Console
 
 from loadgen import calibrate, report, searching
 from loadgen.compare import compare, words
-from loadgen.options import OPTIONS, PROFILES, wish
+from loadgen.options import OPTIONS, PROFILES, filled_in, too_few, wish
 from loadgen.pinning import pin, unpin
 from loadgen.run import find, load
 from services.children import run_through
@@ -48,12 +48,16 @@ def run(argv: Sequence[str]) -> int:
     """Becomes Locust, whose exit code is that of the load (waits for it when it has to unpin what it pinned)."""
     about = "One load. Profiles: " + "; ".join(f"{n}: {h}" for n, h in PROFILES.items())
     parser = argparse.ArgumentParser(
-        prog="aisle load run", description=about, epilog="Other options go to Locust (--processes, --master, --worker, --csv, ...)."
+        prog="aisle load run",
+        usage="aisle load run [options]",
+        description=about,
+        epilog="Other options go to Locust (--processes, --master, --worker, --csv, ...).",
     )
-    target(parser)
+    told = ("watch", "pinned", "results", "calibration")
+    filled_in(parser, *told)
     parser.add_argument("--users", type=int, help="Closed loops: shoppers at once (default 20; report 1,000)")
     parser.add_argument("--pin", action="store_true", help="System and generator on cores of their own")
-    for option in OPTIONS:
+    for option in (o for o in OPTIONS if o.name not in told):
         more = {"choices": option.choices} if option.choices else {"type": type(option.default)}
         text = f"{option.help} (default: {option.default})".replace("%", "%%")
         flags = [option.flag, "--profile"] if option.name == "load_profile" else [option.flag]  # Locust has a --profile of its own
@@ -67,7 +71,9 @@ def run(argv: Sequence[str]) -> int:
     if "--worker" in more_argv:
         argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
         os.execv(argv[0], argv)
-    wish(known)  # what makes no load is said before anything is measured
+    asked_for = wish(known)  # what makes no load is said before anything is measured
+    if why := too_few(asked_for, _users(known)):
+        print(f"load: {why}; more --seconds, or a lower --claim", file=sys.stderr)
     calibrate.once_a_day(known.calibration, known.shop_root)
     if not known.pin:
         locust = command_line(known, more_argv)
@@ -79,15 +85,10 @@ def run(argv: Sequence[str]) -> int:
         unpin(known.watch)
 
 
-def target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", required=True, help="Address of the API (aisle load fills it in)")
-    parser.add_argument("--shop-root", required=True, type=Path, help="Folder of the shop (aisle load fills it in)")
-
-
 def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
     """Locust's command line for a load."""
     closed = known.load_profile in ("report", "closed")
-    users = known.users or (1000 if known.load_profile == "report" else 20) if closed else _processes(more)
+    users = _users(known) if closed else _processes(more)
     argv = [*LOCUST, "--headless", "--only-summary", "--host", known.url]
     argv += ["--shop-root", str(known.shop_root), "--users", str(users), "--spawn-rate", str(max(1, min(100, users // 2)))]
     argv += ["--stop-timeout", "5s", "--loglevel", "WARNING"]
@@ -98,6 +99,11 @@ def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
         port = str(_free_port())  # two loads on one machine must not meet on Locust's own 5557
         argv += ["--master-bind-port", port, "--master-port", port]
     return [*argv, *more]
+
+
+def _users(known: argparse.Namespace) -> int:
+    """Shoppers of a closed loop."""
+    return int(known.users or (1000 if known.load_profile == "report" else 20))
 
 
 def _free_port() -> int:

@@ -1,14 +1,14 @@
 """Locust's side of a load: its command line and web page, its users, its processes.
 
-The only file that imports Locust, which patches the process that it is in (gevent). When requests are sent is decided in schedules.py,
+With users.py, all that imports Locust, which patches the process that it is in (gevent). When requests are sent is decided in schedules.py,
 what they are in asks.py, what is done with answers in crew.py; lead.py and judge.py make the run of it.
 """
 
-import contextlib
 import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,15 @@ import gevent
 import msgspec
 from gevent.event import Event
 from gevent.lock import RLock
-from locust import FastHttpUser, events, task
-from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
+from locust import events
+from locust.runners import STATE_INIT, STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 from rich.console import Console
 
 from loadgen import page
 from loadgen.asks import Pool, mixed, probes
 from loadgen.cast import Cast, plain, shoppers
 from loadgen.collector import Totals
-from loadgen.crew import OUTSTANDING, Crew, GoneHome, Look, Post, Reply, ShopperLoop
+from loadgen.crew import Crew
 from loadgen.lead import Lead
 from loadgen.options import OPTIONS, refused, watched, wish
 from loadgen.report import show
@@ -33,17 +33,19 @@ from loadgen.run import Run, calibration, save
 from loadgen.seen import Seen
 from loadgen.shelf import current, known
 from loadgen.shoppers import Habits
+from loadgen.users import Connections, Dispatcher, ShopperUser
 from services.errors import ConfigurationError
 
 PROGRESS_S = 5.0
 BATCH_S = 1.0
-FOREVER_S = 1e6
 WIDTH = 220
 IN_STEP_S = 1.0
 """Between the word to begin and the beginning, so that all processes hear it before."""
 LEAVING_S = 5.0
 PATIENCE_S = 15.0
-"""How long the end of a load waits for what its processes have to report."""
+"""How long the end of a load waits for what its processes have to report, and the next one for them to be free."""
+SILENT_S = 30.0
+"""A worker says something every second (but while it reads the shop); one that says nothing for so long is lost."""
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's
@@ -69,6 +71,8 @@ class Session:
         self._finishing = RLock()
         self._ends = Event()
         self._handed: Crew | None = None
+        self._took_part: set[str] = set()
+        self._heard: dict[str, float] = {}
         self._root = Path(environment.parsed_options.shop_root)
         self._read()
 
@@ -94,8 +98,6 @@ class Session:
             self._read()
         self.run = None
         self._ends = Event()
-        if isinstance(self.runner, MasterRunner):
-            self._until_all_are_free(self.runner)
         self._dispatcher = Dispatcher(self.environment)
         for user in (Connections, ShopperUser):
             user.network_timeout = user.connection_timeout = self.wish.timeout_s
@@ -112,12 +114,26 @@ class Session:
         if self.leads:
             gevent.spawn(self._conduct)
 
-    @staticmethod
-    def _until_all_are_free(runner: MasterRunner) -> None:
-        """Locust gives no users to a worker that has not left the load before, and would not say so; its share of this one would be missing."""
+    def refused(self, given: Mapping[str, str]) -> str | None:
+        """Why what was filled in on the page makes no load, or why none can start now."""
+        return refused(self.environment.parsed_options, given) or self._not_free()
+
+    def _not_free(self) -> str | None:
+        """Waits until all who took part in the load before are back: Locust gives no users to a worker that is not, and does not say so."""
+        if not isinstance(self.runner, MasterRunner) or self.runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            return None
         give_up = time.monotonic() + PATIENCE_S
-        while any(worker.state not in (STATE_INIT, STATE_MISSING) for worker in runner.clients.values()) and time.monotonic() < give_up:
+        while True:
+            states = {client_id: worker.state for client_id, worker in self.runner.clients.items()}
+            busy = [client_id for client_id, state in states.items() if state not in (STATE_INIT, STATE_MISSING)]
+            away = self._took_part - states.keys()  # between two loads a worker leaves and comes again
+            if not busy and not away:
+                return None
+            if time.monotonic() >= give_up:
+                break
             gevent.sleep(0.1)
+        self._took_part -= away  # ended, with or without a word
+        return f"still in the load before after {PATIENCE_S:g} s: {', '.join(busy)}; end these workers or try again" if busy else None
 
     def _read(self) -> None:
         self._generation = current(self._root)
@@ -134,7 +150,8 @@ class Session:
         lead = self.lead
         if isinstance(self.runner, MasterRunner):
             workers = list(self.runner.clients.keys())
-            self._expected, self._asked = set(workers), Event()
+            self._expected, self._asked, self._took_part = set(workers), Event(), set(workers)
+            self._heard = dict.fromkeys(workers, time.monotonic())
             self.runner.send_message("aisle-probe", None, workers[0])
             self._wait(self._asked, {workers[0]})
             at = time.time() + IN_STEP_S
@@ -157,14 +174,14 @@ class Session:
             self.runner.quit()
 
     def _wait(self, event: Event, who: set[str]) -> None:
-        """Until it happens, or all workers are gone who could make it happen."""
+        """Until it happens, or all workers are silent who could make it happen."""
         while who and not event.wait(BATCH_S):
-            clients = self.runner.clients
-            who -= {worker for worker in who if worker not in clients or clients[worker].state == STATE_MISSING}
+            who -= {worker for worker in who if time.monotonic() - self._heard[worker] > SILENT_S}
 
     def probe(self) -> None:
         """A worker was told to ask the probes."""
-        self.ready.wait()
+        if not self.ready.wait(SILENT_S):
+            return  # it got no users: not this load's
         assert self.crew
         self.crew.ask_probes_idle(self._dispatcher.post)
         self._send_batch(self.crew)
@@ -172,7 +189,8 @@ class Session:
 
     def begin(self, index: int, of: int, at: float) -> None:
         """A worker was told to begin."""
-        self.ready.wait()
+        if not self.ready.wait(SILENT_S):
+            return
         assert self.crew
         self.crew.begin(index, of, at - time.time(), self._dispatcher.post)
         self.crew.ended.wait()
@@ -196,12 +214,10 @@ class Session:
 
     def _send_batch(self, crew: Crew) -> None:
         batch = crew.collector.take()
-        if not batch:
-            return
         if self.lead:
             self.lead.take(batch)
         else:
-            self.runner.send_message("aisle-seen", msgspec.msgpack.encode(batch))
+            self.runner.send_message("aisle-seen", msgspec.msgpack.encode(batch))  # an empty one says that the worker is there
 
     def _hand_over(self, crew: Crew) -> None:
         if self._handed is crew:
@@ -218,6 +234,7 @@ class Session:
         """The lead of others heard from one of them."""
         if not self.lead:
             return
+        self._heard[client_id] = time.monotonic()
         if kind == "aisle-seen":
             self.lead.take(msgspec.msgpack.decode(data, type=list[Seen]))
         elif kind == "aisle-asked":
@@ -274,77 +291,6 @@ class Session:
         return self.run
 
 
-class Dispatcher:
-    """A Locust user that is only a client: many requests at once over kept connections."""
-
-    def __init__(self, environment: Any) -> None:
-        self._environment = environment
-        self._post: Post | None = None
-
-    @property
-    def post(self) -> Post:
-        if self._post is None:
-            Connections.host = self._environment.host
-            self._post = posting(Connections(self._environment).client)
-        return self._post
-
-
-def posting(client: Any) -> Post:
-    """POST through Locust's fast client; Locust is told the latency, so that its figures are of the same clock as ours."""
-
-    def post(path: str, body: bytes, name: str, headers: dict[str, str], look: Look) -> None:
-        sent = time.perf_counter()
-        with client.post(path, data=body, headers=headers, name=name, catch_response=True) as response:
-            ended = time.perf_counter()
-            error = str(getattr(response, "error", None) or "no answer")
-            timing = (response.headers or {}).get("server-timing", "") if response.status_code else ""
-            failure, latency_ms = look(Reply(response.status_code or 0, response.content or b"", timing, sent, ended, error))
-            response.request_meta["response_time"] = latency_ms
-            if failure:
-                response.failure(failure)
-            else:
-                response.success()
-
-    return post
-
-
-class Connections(FastHttpUser):
-    """The connections of an open loop; never spawned by Locust."""
-
-    abstract = True
-    concurrency = OUTSTANDING
-    max_retries = 0
-
-
-class ShopperUser(FastHttpUser):
-    """Closed loops: searches, reads, clicks, turns pages; thinks before each step. Open loops: waits for the end."""
-
-    max_retries = 0
-
-    def wait_time(self) -> float:
-        """Thinking is between the steps of a visit. At the end of a load its users wait for Locust, which complains of those who left by themselves."""
-        return FOREVER_S if self.crew.stopping.is_set() else 0.0
-
-    def on_start(self) -> None:
-        session: Session = self.environment.aisle
-        session.ready.wait()
-        assert session.crew
-        self.crew = session.crew
-        self.post = posting(self.client)
-        self.loop: ShopperLoop | None = None
-
-    @task
-    def visit(self) -> None:
-        if self.crew.wish.open:
-            self.crew.stopping.wait()
-            return
-        self.crew.begun.wait()
-        if self.loop is None:
-            self.loop = self.crew.shopper()
-        with contextlib.suppress(GoneHome):
-            self.crew.visit(self.post, self.loop)
-
-
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's
 def _init(environment: Any, **_: Any) -> None:
     try:
@@ -357,9 +303,7 @@ def _init(environment: Any, **_: Any) -> None:
     environment.events.test_stopping.add_listener(lambda **_: session.stop())
     _listen(environment.runner, session)
     if environment.web_ui:
-        page.extend(
-            environment.web_ui, lambda: session.run, lambda: _page(session), lambda given: refused(environment.parsed_options, given)
-        )
+        page.extend(environment.web_ui, lambda: session.run, lambda: _page(session), session.refused)
     elif session.leads:
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
         environment.events.quitting.add_listener(lambda **_: _report(environment, session))

@@ -1,7 +1,7 @@
 """The settings of a load as one table: Locust's command line and web page, `aisle load run --help` and the run file are made of it. Pure."""
 
 import math
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from loadgen.asks import Mix
-from loadgen.rules import Limits
+from loadgen.rules import Limits, least_searches
 from loadgen.schedules import Rate, Slot, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, spike
 from loadgen.seen import GRADED
 from loadgen.shoppers import Habits
@@ -197,6 +197,19 @@ def wish(options: Any) -> Wish:
     )
 
 
+def too_few(w: Wish, users: int) -> str | None:
+    """Why this load, even if every answer came at once, could not claim the percentile it is to be quoted for; None when it could."""
+    if w.requests:
+        most = float(w.requests)
+    elif w.arrivals == "trace" and w.open:
+        return None
+    else:
+        most = w.seconds * (max(w.rate, w.top if w.profile in ("ramp", "spike") else 0.0) if w.open else users / w.think_s)
+    if most >= least_searches(w.limits.claim):
+        return None
+    return f"at most {most:,.0f} searches are too few for p{100 * w.limits.claim:g} (about {least_searches(w.limits.claim):,.0f}): it will be INVALID"
+
+
 def refused(options: Any, given: Mapping[str, str]) -> str | None:
     """Why these options, with what somebody wrote into a form in their place, make no load; None when they do."""
     changed = Namespace(**vars(options))
@@ -210,6 +223,15 @@ def refused(options: Any, given: Mapping[str, str]) -> str | None:
     except ConfigurationError as error:
         return str(error)
     return None
+
+
+def filled_in(parser: ArgumentParser, *more: str) -> None:
+    """What `aisle load` tells every load about the system that runs; `more`: OPTIONS as well."""
+    group = parser.add_argument_group("filled in by `aisle load`")
+    group.add_argument("--url", required=True, help="Address of the API")
+    group.add_argument("--shop-root", required=True, type=Path, help="Folder of the shop")
+    for option in (o for o in OPTIONS if o.name in more):
+        group.add_argument(option.flag, default=option.default, help=option.help)
 
 
 def watched(text: str) -> dict[str, int]:

@@ -80,8 +80,8 @@ def enough(count: int, claim: float, interval: tuple[float, float] | None) -> Fi
     """Whether a percentile can be claimed: its 95 % interval by order statistics has to lie inside the sample."""
     rule, threshold = ENOUGH, f"an upper bound for p{100 * claim:g}"
     if interval is None:
-        advice = f"run longer, or claim a lower percentile (--claim {max(0.5, 1 - 10 * (1 - claim)):g})"
-        return Finding(rule=rule, state="broken", value=f"{count:,} requests: none", threshold=threshold, advice=advice)
+        advice = f"about {least_searches(claim):,.0f} are enough: run longer, or claim a lower percentile (--claim {max(0.5, 1 - 10 * (1 - claim)):g})"
+        return Finding(rule=rule, state="broken", value=f"{count:,} requests are too few", threshold=threshold, advice=advice)
     low, high = interval
     return Finding(rule=rule, state="kept", value=f"{count:,} requests: {low:,.1f} to {high:,.1f} ms", threshold=threshold)
 

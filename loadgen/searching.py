@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadgen import calibrate
+from loadgen.options import filled_in
 from loadgen.peak import CLOSE, Beyond, Bracket, Objective, Peak, busiest, conclude, holds, latency_ms, objective, saturates, search
 from loadgen.peak import beyond as judge_beyond
 from loadgen.pinning import pin, unpin
@@ -81,24 +82,33 @@ class Loads:
 
 
 def _parser(name: str, about: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"aisle load {name}", description=about, epilog="Other options go to each load.")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--shop-root", required=True, type=Path)
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--watch", default="")
-    parser.add_argument("--calibration", default="")
-    parser.add_argument("--profile", default="open", choices=("open", "sessions"))
-    parser.add_argument("--seconds", type=float, default=30.0, help="Measured seconds of each load (default: 30)")
-    parser.add_argument("--warm-up", type=float, help="Seconds before each (default: 3; of sessions, some of which are under way, 30)")
-    parser.add_argument("--seed", type=int, default=1)
+    epilog = "Other options go to each load: `aisle load run --help`."
+    parser = argparse.ArgumentParser(prog=f"aisle load {name}", usage=f"aisle load {name} [options]", description=about, epilog=epilog)
+    filled_in(parser, "results", "watch", "calibration")
+    parser.add_argument("--warm-up", type=above(0), help="Seconds before each (default: 3; of sessions, some of which are under way, 30)")
+    parser.add_argument("--seed", type=int, default=1, help="Seed of the first load; each later one has the next (default: 1)")
     parser.add_argument("--pin", action=argparse.BooleanOptionalAction, default=True, help="System and generator on cores of their own")
     return parser
 
 
+def above(least: float) -> Callable[[str], float]:
+    """The type of an argument that is a finite number above `least`."""
+
+    def parse(text: str) -> float:
+        number = float(text)
+        if not least < number < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text}: a number above {least:g}")
+        return number
+
+    parse.__name__ = "number"  # argparse says "invalid number value" of what is none
+    return parse
+
+
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     known, more = parser.parse_known_args(argv)
+    known.results = Path(known.results)
     if known.warm_up is None:
-        known.warm_up = 30.0 if known.profile == "sessions" else 3.0
+        known.warm_up = 30.0 if getattr(known, "profile", "open") == "sessions" else 3.0
     return known, more
 
 
@@ -106,11 +116,17 @@ def peak(argv: Sequence[str]) -> int:
     parser = _parser(
         "peak", "The highest rate that stays VALID within an objective: widen, bisect, three times. A rate is too high when it fails twice."
     )
-    parser.add_argument("--slo", default="p99=100ms")
-    parser.add_argument("--start", type=float, default=50.0, help="First rate (default: 50)")
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--close", type=float, default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
+    about = "Requests at a rate, or in sessions of Taobao's shape (default: open)"
+    parser.add_argument("--profile", default="open", choices=("open", "sessions"), help=about)
+    parser.add_argument("--seconds", type=above(0), default=30.0, help="Measured seconds of each load (default: 30)")
+    parser.add_argument("--slo", default="p99=100ms", help="p50, p90 or p99 of the latency of all searches, at most (default: p99=100ms)")
+    parser.add_argument("--start", type=above(0), default=50.0, help="First rate (default: 50)")
+    about = "Searches from the beginning; the median is the peak, their range its interval (default: 3)"
+    parser.add_argument("--repetitions", type=int, default=3, help=about)
+    parser.add_argument("--close", type=above(1), default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
     known, more = _parsed(parser, argv)
+    if known.repetitions < 1:
+        raise ConfigurationError(f"--repetitions {known.repetitions}: at least 1")
     slo, console = objective(known.slo), Console(highlight=False, soft_wrap=True, width=220)
     calibrate.once_a_day(known.calibration, known.shop_root)
     known.pinned = pin(known.watch) if known.pin else "not pinned"
@@ -169,10 +185,14 @@ def _say_peak(found: Peak, runs: Sequence[Run], slo: Objective, console: Console
 def beyond(argv: Sequence[str]) -> int:
     parser = _parser("beyond", "Twice the peak for a minute: goodput has to stay within 90 % of the peak's, and come back within 5 s.")
     parser.add_argument("--peak", type=float, default=0.0, help="Searches a second; 0: what `aisle load peak` found last")
-    parser.add_argument("--spike-seconds", type=float, default=60.0)
-    parser.add_argument("--peak-seconds", type=float, default=20.0, help="Length of the load at the peak that is compared with")
-    parser.add_argument("--around", type=float, default=15.0, help="Seconds at half the peak before and after")
+    parser.add_argument("--spike-seconds", type=above(0), default=60.0, help="How long twice the peak is offered (default: 60)")
+    parser.add_argument(
+        "--peak-seconds", type=above(0), default=20.0, help="Length of the load at the peak that is compared with (default: 20)"
+    )
+    parser.add_argument("--around", type=above(0), default=15.0, help="Seconds at half the peak before and after (default: 15)")
     known, more = _parsed(parser, argv)
+    if known.peak < 0:
+        raise ConfigurationError(f"--peak {known.peak:g}: searches a second, or 0 for what `aisle load peak` found last")
     rate = known.peak or _last_peak(known.results)
     console = Console(highlight=False, soft_wrap=True, width=220)
     calibrate.once_a_day(known.calibration, known.shop_root)

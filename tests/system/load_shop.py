@@ -1,6 +1,7 @@
 """A little shop with two generations, for loads against servers of the tests; and how a load is run."""
 
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -64,11 +65,15 @@ def server(*argv: str) -> Iterator[str]:
 
 
 @contextmanager
-def workers(shop: Shop, count: int, lost: int = 0) -> "Iterator[tuple[tuple[str, ...], list[subprocess.Popen[bytes]]]]":
-    """Processes that wait for a lead and end with it (but for `lost` ones): what the lead has to be told, and they."""
+def workers(shop: Shop, count: int, lost: int = 0, slow_s: int = 0) -> "Iterator[tuple[tuple[str, ...], list[subprocess.Popen[bytes]]]]":
+    """Processes that wait for a lead and end with it (but for `lost` ones): what the lead has to be told, and they.
+
+    `slow_s`: the last takes so long to come back from a load.
+    """
     port = str(free_port("127.0.0.1"))
     argv = [sys.executable, "-m", "loadgen", "run", "--url", "", "--shop-root", str(shop.root), "--worker", "--master-port", port]
-    started = [subprocess.Popen(argv, cwd=PROJECT) for _ in range(count)]
+    slow = os.environ | {"LOCUST_WORKER_ADDITIONAL_WAIT_BEFORE_READY_AFTER_STOP": str(slow_s)}
+    started = [subprocess.Popen(argv, cwd=PROJECT, env=slow if number == count - 1 else None) for number in range(count)]
     try:
         yield ("--master", "--expect-workers", str(count), "--master-bind-port", port), started
         assert [process.wait(30) for process in started].count(0) == count - lost

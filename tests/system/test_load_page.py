@@ -129,7 +129,7 @@ def test_settings_that_make_no_load_are_refused_on_the_page_and_a_good_load_foll
 
 
 def test_the_page_of_a_lead_shows_the_load_of_all_its_workers_one_after_the_other(shop: Shop, tmp_path: Path) -> None:
-    with workers(shop, 2) as (two, _), locust(shop, tmp_path / "loads", *two) as address:
+    with workers(shop, 2, slow_s=3) as (two, _), locust(shop, tmp_path / "loads", *two) as address:
         until(lambda: httpx.get(f"{address}/stats/requests").json()["workers"][1:], 60)
         shape = {"user_count": 2, "spawn_rate": 1, "load_profile": "open", "rate": 40, "seconds": 3, "warm_up": 1, "claim": 0.9}
         for number in (1, 2):

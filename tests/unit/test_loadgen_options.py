@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.options import OPTIONS, PROFILES, Wish, refused, watched, wish
+from loadgen.options import OPTIONS, PROFILES, Wish, refused, too_few, watched, wish
 from services.errors import ConfigurationError
 
 
@@ -94,3 +94,18 @@ def test_processes_to_watch_are_names_and_numbers() -> None:
     assert watched("") == {}
     with pytest.raises(ConfigurationError, match="name=pid"):
         watched("planner")
+
+
+@pytest.mark.parametrize(
+    ("changes", "users", "few"),
+    [
+        ({"load_profile": "closed", "seconds": 10.0}, 20, True),
+        ({"load_profile": "closed", "seconds": 10.0}, 200, False),
+        ({"load_profile": "open", "rate": 20.0, "seconds": 10.0}, 1, True),
+        ({"load_profile": "open", "rate": 20.0, "seconds": 10.0, "claim": 0.9}, 1, False),
+        ({"load_profile": "spike", "rate": 20.0, "top": 100.0, "seconds": 10.0}, 1, False),
+        ({"load_profile": "report"}, 1000, False),
+    ],
+)
+def test_a_load_too_short_for_its_percentile_is_said_before_it_starts(changes: dict[str, Any], users: int, few: bool) -> None:
+    assert (too_few(wished(**changes), users) is not None) == few

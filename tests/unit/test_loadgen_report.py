@@ -3,54 +3,20 @@
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
 
 from loadgen import page
-from loadgen.asks import Ask, Product
 from loadgen.collector import Collector
 from loadgen.compare import compare, words
-from loadgen.lead import Lead
+from loadgen.lead import Lead, Watch
 from loadgen.options import OPTIONS, wish
 from loadgen.quality import rule
 from loadgen.report import show
 from loadgen.run import Quality, Run, load, save
-from loadgen.seen import Seen, Shown
-from loadgen.shelf import Shelf
-
-SHELF = Shelf(generations={1: {f"p{n}": Product(f"title {n}", n, n % 3) for n in range(50)}})
-TIMING = "queue;dur=0.1;start=0, analyse;dur=2;start=0.1, analyse.categories;dur=1;start=0.5, total;dur=4;start=0"
-
-
-def search(number: int, latency_ms: float, **more: Any) -> Seen:
-    shown = Shown([f"p{number % 50}"], 1, "eq", 1, terms=[f"w{number}"])
-    fields = {"request": "first", "at_s": number / 10, "chain": number, "page": 1, "service_ms": latency_ms, "lag_ms": 0.5}
-    return Seen(**{**fields, "latency_ms": latency_ms, "ask": Ask(f"w{number}"), "shown": shown, "timing": TIMING, **more})
-
-
-def run(folder: Path, *, factor: float = 1.0, seconds: float = 60.0, interrupted: bool = False, **changes: Any) -> Run:
-    """Two processes that saw every second chain each: 10 searches a second, 10 to 19 ms, after a second of warm-up."""
-    asked = {
-        **{option.name: option.default for option in OPTIONS},
-        "load_profile": "open",
-        "warm_up": 1.0,
-        "seconds": seconds,
-        "claim": 0.9,
-    }
-    w = wish(SimpleNamespace(**{**asked, **changes}))
-    lead = Lead(w, SHELF, folder / "shop", folder, {})
-    lead.begin(-seconds - 1)
-    for process in (0, 1):
-        collector = Collector(w.warm_up_s)
-        for number in range(process, int((seconds + 1) * 10), 2):
-            collector.planned += 1
-            collector.add(search(number, factor * (10 + number % 10)))
-        lead.take(collector.take())
-        lead.end(collector.totals(cpu_s=0.1))
-    return lead.finish(0, {"p99": 19.0}, "not pinned: 1 core can be used, two are needed", None, interrupted=interrupted)
+from tests.load_runs import SHELF, run, search
 
 
 def printed(found: Run) -> str:
@@ -112,15 +78,28 @@ def test_requests_that_were_planned_and_never_recorded_make_a_run_invalid(tmp_pa
         assert kept["the schedule is kept"] == "broken"
 
 
-def test_how_it_goes_is_said_with_what_is_left(tmp_path: Path) -> None:
+def test_how_it_goes_is_said_with_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {option.name: option.default for option in OPTIONS}
     lead = Lead(wish(SimpleNamespace(**{**asked, "load_profile": "report", "requests": 300, "warm_up": 0.0})), SHELF, tmp_path, None, {})
     assert "asking the probes" in lead.line(5)
     lead.begin(-10)
+    monkeypatch.setattr(Lead, "clock_s", 10.0)
     lead.take([search(n, 10.0) for n in range(100)])
     said = lead.line(5)
     for words_ in ("5 shoppers", "100 requests", "10.0/s", "p99 10.0 ms", "0 failed", "100 of 300 searches, about 20 s left"):
         assert words_ in said
+
+
+def test_what_a_process_uses_is_by_the_real_clock_from_the_beginning_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 102.0, 103.0, 103.5])
+    used = iter([5.0, 6.0, 6.5, 7.0])
+    process = Mock(cpu_times=lambda: SimpleNamespace(user=next(used), system=0.0), memory_info=lambda: SimpleNamespace(rss=50_000_000))
+    monkeypatch.setattr("loadgen.lead.psutil.Process", lambda pid: process)
+    monkeypatch.setattr("loadgen.lead.time.perf_counter", lambda: next(now))
+    watch = Watch({"planner": 1})
+    for at_s in (0.0, 0.0, 0.9, 1.4):  # the load's own clock stands still while the probes are asked
+        watch.sample(at_s)
+    assert [(s.at_s, s.cpu, s.rss_mb) for s in watch.samples] == [(0.9, 0.5, 50.0), (1.4, 1.0, 50.0)]
 
 
 # ---- two runs ----
