@@ -18,6 +18,7 @@ from services.paths import Paths
 from services.telemetry import OBJECTIVE_S, Telemetry
 from services.timing import Deadline, Timing
 from services.tracing import sampled
+from services.validation import invalid
 
 if TYPE_CHECKING:
     from services.app import Service
@@ -204,7 +205,7 @@ class Endpoint:
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise invalid(error) from None
+            raise invalid(error, self._request) from None
         except RecursionError:
             raise InvalidRequest("the body is nested too deeply", accepted="a few levels of objects and arrays") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -263,7 +264,7 @@ def parameters(scope: Any, struct: Any) -> Any:
     try:
         return msgspec.convert(given, struct, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, struct) from None
 
 
 def deadline_ms(header: str | None, default_ms: float) -> float:
@@ -279,14 +280,3 @@ def deadline_ms(header: str | None, default_ms: float) -> float:
             f"x-deadline-ms is {header[:40]!r}", field="x-deadline-ms", accepted=f"milliseconds, more than 0, at most {MAX_DEADLINE_MS:.0f}"
         )
     return value
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """A validation error as a problem that names the field and what would be accepted."""
-    reason, _, where = str(error).partition(" - at `")
-    field = where.rstrip("`").removeprefix("$").removeprefix(".")
-    if reason.startswith("Object contains unknown field `"):
-        name = reason.split("`")[1]
-        field = f"{field}.{name}".lstrip(".")
-    accepted = reason.removeprefix("Expected ").partition(", got")[0] if reason.startswith("Expected ") else None
-    return InvalidRequest(f"{field or 'body'}: {reason}", field=field or None, accepted=accepted)

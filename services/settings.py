@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from services.errors import ConfigurationError
+from services.validation import plain
 
 S = TypeVar("S", bound=Struct)
 
@@ -48,7 +49,7 @@ def load(settings: type[S], prefix: str, environment: Mapping[str, str]) -> S:
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         name = where.rstrip("`")
-        raise ConfigurationError(f"{prefix}{name.upper()}={given.get(name)!r}: {reason}") from None
+        raise ConfigurationError(f"{prefix}{name.upper()}={given.get(name)!r}: {plain(reason)}") from None
 
 
 def describe(settings: type[Struct], prefix: str) -> list[dict[str, str]]:

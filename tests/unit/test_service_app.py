@@ -65,7 +65,7 @@ def test_an_answer_tells_where_its_time_went() -> None:
 def test_a_wrong_field_is_named_with_what_would_be_right() -> None:
     response = ask("POST", "/echo", json={"text": "a", "times": "two"})
     assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
-    assert (response.json()["field"], response.json()["accepted"]) == ("times", "`int`")
+    assert (response.json()["field"], response.json()["accepted"]) == ("times", "a whole number")
 
 
 def test_an_unknown_field_is_named() -> None:
