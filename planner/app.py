@@ -63,7 +63,9 @@ def create(
     service.on_stop(pages.flush)
     if settings.retention_days:
         service.background("retention", Retention(writer, settings.retention_days), RETENTION_EVERY_S)
-    clients = _clients(service, settings, transport)
+    shared = transport or AiohttpTransport()
+    service.on_stop(shared.aclose)
+    clients = _clients(service, settings, shared)
     pending = Pending(max_users=settings.pending_users, max_events=settings.pending_events)
     projection = Projection(clients["projection"], pending, service.telemetry)
     service.on_stop(projection.close)
@@ -82,7 +84,7 @@ def create(
         wait_ms=settings.project_wait_ms,
     )
     Routes(service, search, intake, products, clients["searcher"], options)
-    _checks(service, writer, clients)
+    _checks(service, writer, _readiness(settings, shared))
     return service
 
 
@@ -123,9 +125,8 @@ def _products(service: Service, shop: Shop, settings: PlannerSettings) -> Served
     return served
 
 
-def _clients(service: Service, settings: PlannerSettings, transport: httpx.AsyncBaseTransport | None) -> dict[str, ServiceClient]:
+def _clients(service: Service, settings: PlannerSettings, transport: httpx.AsyncBaseTransport) -> dict[str, ServiceClient]:
     """One for each service; `preferences` and `projection` are the recommender again, with breakers of their own."""
-    shared = transport or AiohttpTransport()
     urls = {
         "recommender": settings.recommender_url,
         "preferences": settings.recommender_url,
@@ -133,8 +134,13 @@ def _clients(service: Service, settings: PlannerSettings, transport: httpx.Async
         "searcher": settings.searcher_url,
         "ranker": settings.ranker_url,
     }
-    service.on_stop(shared.aclose)
-    return {name: ServiceClient(name, url, shared, service.telemetry) for name, url in urls.items()}
+    return {name: ServiceClient(name, url, transport, service.telemetry) for name, url in urls.items()}
+
+
+def _readiness(settings: PlannerSettings, transport: httpx.AsyncBaseTransport) -> dict[str, ServiceClient]:
+    """Clients that only ask whether services are there: what these are told while everything starts must not keep searches from them."""
+    urls = {"searcher": settings.searcher_url, "recommender": settings.recommender_url, "ranker": settings.ranker_url}
+    return {name: ServiceClient(name, url, transport) for name, url in urls.items()}
 
 
 def _checks(service: Service, writer: EventLogWriter, clients: dict[str, ServiceClient]) -> None:

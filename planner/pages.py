@@ -56,7 +56,13 @@ class PageQueue:
 
     def _write(self, records: list[PageRecord]) -> bool:
         try:
-            offset = self._writer.append([NewRecord("page", r.ts_ms, r.user, _encode(r)) for r in records]).result(WRITE_LIMIT_S)
+            written = self._writer.append([NewRecord("page", r.ts_ms, r.user, _encode(r)) for r in records])
+            try:
+                offset = written.result(WRITE_LIMIT_S)
+            except FutureTimeoutError:
+                if written.cancel():  # else they would be written twice
+                    raise
+                offset = written.result(WRITE_LIMIT_S)  # they are just being written: that ends by itself, well or not
             self._telemetry.set("aisle_log_offset", offset, "written")
         except (AisleError, FutureTimeoutError) as error:
             kept = records[: max(0, self._limit - len(self._waiting))]

@@ -128,6 +128,9 @@ class Projection:
     async def _next(self, wait_ms: float) -> None:
         if self._run is None or self._run.done():
             self._run = asyncio.get_running_loop().run_in_executor(self._thread, self._projector.catch_up)
+            self._run.add_done_callback(
+                lambda run: run.cancelled() or run.exception()
+            )  # whoever waited may have gone; it is logged elsewhere
         done, _ = await asyncio.wait({self._run}, timeout=wait_ms / 1000)
         for run in done:
             run.result()  # raises what went wrong

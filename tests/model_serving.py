@@ -43,7 +43,7 @@ def publish(versions: Versions, *, strategy: Strategy = "network", seed: int = 0
 def serving(versions: Versions, poll_s: float = 0.02) -> Iterator[tuple[Running, Connection]]:
     server = Running(ModelVersions(versions.root), poll_s=poll_s)
     server.start()
-    connection = Connection(f"127.0.0.1:{server.grpc_port}")
+    connection = Connection(f"127.0.0.1:{server.grpc_port}", limit_ms=30_000)  # nothing here is about how long a call takes
     try:
         yield server, connection
     finally:
@@ -55,7 +55,7 @@ def load(connection: Connection, versions: Versions, manifest: Manifest) -> Mode
     return connection.load(versions.folder(manifest.version), manifest)
 
 
-def until(true: Any, limit_s: float = 10.0) -> None:
+def until(true: Any, limit_s: float = 60.0) -> None:
     give_up = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < give_up, "it never happened"

@@ -206,7 +206,9 @@ class World:
 
 def settings(**changed: Any) -> PlannerSettings:
     urls = {f"{name}_url": f"http://{name}" for name in ("recommender", "searcher", "ranker")}
-    return PlannerSettings(**{**urls, "poll_s": 0.05, "deadline_ms": 5000, **changed})  # a busy machine is no failure
+    return PlannerSettings(
+        **{**urls, "poll_s": 0.05, "deadline_ms": 20_000, "project_wait_ms": 2000, **changed}
+    )  # a busy machine is no failure
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ class Running:
         self, versions: ModelVersions, *, name: str = MODEL_NAME, grpc_port: int = 0, rest_port: int = 0, poll_s: float = 1.0
     ) -> None:
         """Opens both ports. Raises ConfigurationError when one is taken."""
-        self._versions, self._poll_s = versions, poll_s
+        self.versions, self._poll_s = versions, poll_s
         self._ended = threading.Event()
         api = Api(name, versions)
         self._grpc = grpc.server(ThreadPoolExecutor(WORKERS, "grpc"), handlers(api), options=[("grpc.so_reuseport", 0)])
@@ -88,7 +88,7 @@ class Running:
 
     def start(self) -> None:
         """Load what there is, then answer."""
-        self._versions.scan()
+        self.versions.scan()
         self._grpc.start()
         for thread in self._threads:
             thread.start()
@@ -105,7 +105,7 @@ class Running:
     def _watch(self) -> None:
         while not self._ended.wait(self._poll_s):
             try:
-                self._versions.scan()
+                self.versions.scan()
             except (OSError, ValueError) as error:  # a folder that cannot be read now; what is loaded is served on
                 log.error("looking for releases failed, to be tried again: %s", error)
 

@@ -73,14 +73,14 @@ def test_our_client_and_a_server_of_the_official_stubs(versions: Versions) -> No
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        connection = Connection(f"127.0.0.1:{process.stdout.readline().strip()}")
+        connection = Connection(f"127.0.0.1:{process.stdout.readline().strip()}", limit_ms=60_000)
         model = load(connection, versions, manifest)
-        found = Deadline(2_000).run(model.preference, EVENTS, QUERY)
+        found = Deadline(20_000).run(model.preference, EVENTS, QUERY)
         # categories, gaps, kinds, probabilities, properties: their sums and ranks as the official code reads them
         np.testing.assert_allclose(found.scores, [3, 1.5, 3, 0.7, 15], rtol=1e-6)
         np.testing.assert_array_equal(found.weights, [2, 2, 2, 2, 3])
         assert found.vector[0] == 1  # the pinned version
-        assert 0 < found.vector[1] < 1.5  # the seconds that the server knew it had: gRPC rounds them up a little
+        assert 0 < found.vector[1] < 21  # the seconds that the server knew it had: gRPC rounds them up a little
         features = np.random.default_rng(0).standard_normal((200, F)).astype(np.float32)
         scores = model.rank(features, np.zeros(F, np.float32), np.zeros(D, np.float32))
         np.testing.assert_allclose(scores, features.sum(axis=1), rtol=1e-4, atol=1e-5)

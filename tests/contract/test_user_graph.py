@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,6 +296,43 @@ def test_a_second_process_is_refused_with_the_reason(tmp_path: Path) -> None:
     process.start()
     process.join(60)
     assert "other recommender has it open" in (tmp_path / "told").read_text()
+    graph.close()
+
+
+def test_thousands_of_small_transactions_fit_into_a_small_buffer_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy shop projects a few events at a time. Nothing of a transaction may stay in the pool until the next checkpoint but its edges."""
+    monkeypatch.setattr(ladybug, "BUFFER_POOL_BYTES", 48 * 2**20)
+    graph = LadybugGraph(tmp_path / "graph")
+    graph.load(catalogue())
+    for n in range(1, 2_001):
+        graph.project([behaved(n, user=f"user-{n % 50}")], n)
+    assert graph.position() == 2_000
+    assert len(graph.recent("user-7", 100)) == 40
+    graph.close()
+    again = LadybugGraph(tmp_path / "graph")
+    assert again.position() == 2_000
+    again.close()
+
+
+def test_plans_are_made_anew_when_the_graph_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ladybug keeps the plan of a text; one made for an empty graph reads all of a full one. So the text changes with the size, seldom."""
+    texts: list[str] = []
+    execute = ladybug.ladybug.Connection.execute
+
+    def spy(self: Any, text: str, parameters: Any = None) -> Any:
+        texts.append(text)
+        return execute(self, text, parameters)
+
+    monkeypatch.setattr(ladybug.ladybug.Connection, "execute", spy)
+    graph = LadybugGraph(tmp_path / "graph")
+    graph.load(catalogue())
+    reads = []
+    for n in range(1, 101):
+        graph.project([behaved(n)], n)
+        texts.clear()
+        graph.recent("ann", 5)
+        reads += texts
+    assert 5 <= len(set(reads)) <= 8, "once for each doubling"
     graph.close()
 
 

@@ -25,7 +25,9 @@ from tests.local_servers import toolchain
 from tests.system.stack import Stack
 
 TIERS = ("elasticsearch-high", "elasticsearch-medium", "elasticsearch-low")
-DEADLINE_MS = 1500
+DEADLINE_MS = 2500
+LATE_S = DEADLINE_MS / 1000 + 1.0
+"""The deadline, and what client and machine may add. The engine calls' own limits are 10 s: who forgets the deadline is later than this."""
 SHOPPER = "shopper-1"
 
 
@@ -38,6 +40,7 @@ class Real:
     stack: Stack
     again: dict[str, Server]
     """Engines that tests have killed and started again."""
+    client: httpx.Client
 
     def search(self, query: str = "acme thing", **more: Any) -> tuple[httpx.Response, float]:
         """The answer, and the seconds that it took."""
@@ -46,7 +49,7 @@ class Real:
     def post(self, service: str, path: str, body: object, deadline_ms: int = DEADLINE_MS) -> tuple[httpx.Response, float]:
         started = time.perf_counter()
         headers = {"x-deadline-ms": str(deadline_ms)}
-        answer = httpx.post(self.stack.service(service).address + path, json=body, headers=headers, timeout=10)
+        answer = self.client.post(self.stack.service(service).address + path, json=body, headers=headers)
         return answer, time.perf_counter() - started
 
     def settings(self) -> dict[str, str]:
@@ -83,25 +86,27 @@ class Real:
         server = self.again[engine] = module.start(self.home / "run" / "engines" / engine, port=port, limit_s=600)
         wait_for(lambda: (graph_answers if engine == "neo4j" else answers)(server.url), 120.0)
 
-    def whole_again_s(self, limit_s: float = 5.0) -> float:
+    def whole_again_s(self, limit_s: float = 30.0) -> float:
         """Seconds until a search has everything."""
         return wait_for(lambda: json.loads(self.search()[0].content).get("degraded") == [], limit_s)
 
 
 def answers(url: str) -> bool:
     """A cluster whose shards are recovered and whose code is warm."""
-    started = time.perf_counter()
     body = {"query": {"bool": {"should": [{"term": {"text": "acme"}}, {"term": {"text": "thing"}}]}}, "docvalue_fields": ["product_no"]}
-    status = httpx.post(f"{url}/planted-*/_search", json=body, timeout=10).status_code
-    return status == 200 and time.perf_counter() - started < 0.1
+    with httpx.Client(timeout=10) as client:
+        started = time.perf_counter()
+        status = client.post(f"{url}/planted-*/_search", json=body).status_code
+        return status == 200 and time.perf_counter() - started < 0.2
 
 
 def graph_answers(url: str) -> bool:
     """A graph that a new connection has its answer from in time: the first ones of a JVM take seconds."""
-    started = time.perf_counter()
     with Neo4jDriver.driver(url) as driver, driver.session() as session:
+        driver.verify_connectivity()
+        started = time.perf_counter()
         session.run(recent(BEHAVIOURS), user="nobody").consume()
-    return time.perf_counter() - started < 0.3
+        return time.perf_counter() - started < 0.3
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float) -> float:
@@ -117,8 +122,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     toolchain()
     home = tmp_path_factory.mktemp("real")
     shop = planted_shop(home)
-    with Stack.start(home, shop.name, engines="real", restart=True, limit_s=600) as stack:
-        made = Real(home, shop, stack, {})
+    with Stack.start(home, shop.name, engines="real", restart=True, limit_s=600) as stack, httpx.Client(timeout=30) as client:
+        made = Real(home, shop, stack, {}, client)
         known_shopper(made)
         yield made
         for server in made.again.values():

@@ -81,7 +81,10 @@ def events_in(shop: Shop) -> list[EventRecord]:
 
 
 def position(real: Real) -> int:
-    checks = httpx.get(real.stack.service("recommender").ready_url, timeout=10).json()["checks"]
+    try:
+        checks = httpx.get(real.stack.service("recommender").ready_url, timeout=10).json()["checks"]
+    except httpx.TransportError:  # it was killed, and is being started again
+        return 0
     return int(checks["graph"]["detail"]["position"]) if checks["graph"]["ok"] else 0
 
 

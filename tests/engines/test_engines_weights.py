@@ -13,7 +13,7 @@ import pytest
 from deploy.layout import PROJECT
 from deploy.preflight import free_port
 from ranker.engine import LEAD
-from tests.engines.conftest import DEADLINE_MS, SHOPPER, Real, wait_for
+from tests.engines.conftest import DEADLINE_MS, LATE_S, SHOPPER, Real, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +62,24 @@ def whole(url: str) -> bool:
 
 
 def test_a_page_is_ranked_by_weights_and_without_their_index_by_retrieval(real: Real, weighing: str) -> None:
-    wait_for(lambda: whole(weighing), 10.0)
+    wait_for(lambda: whole(weighing), 60.0)
     weighed = search(weighing)[0].json()
     assert weighed["items"][0]["score"] > LEAD
     assert [i["summary"]["brand"] for i in weighed["items"]] == ["acme"] * 10
     search(weighing, page_size=30)  # every product with all terms is in memory now, whatever the order
     with real.paused("elasticsearch-products"):
         answer, took_s = search(weighing)
-        assert (answer.status_code, answer.json()["degraded"], took_s < DEADLINE_MS / 1000) == (200, ["ranking"], True)
-    wait_for(lambda: whole(weighing), 5.0)
+        assert (answer.status_code, answer.json()["degraded"], took_s < LATE_S) == (200, ["ranking"], True)
+    wait_for(lambda: whole(weighing), 30.0)
     assert [i["product_id"] for i in search(weighing)[0].json()["items"]] == [i["product_id"] for i in weighed["items"]]
 
 
 def test_a_page_that_is_not_in_memory_needs_the_product_store(real: Real, weighing: str) -> None:
-    wait_for(lambda: whole(weighing), 10.0)
+    wait_for(lambda: whole(weighing), 60.0)
     with real.paused("elasticsearch-products"):
         answer, took_s = search(weighing, page=9)  # nobody has turned so far
-        assert (answer.status_code, took_s < DEADLINE_MS / 1000) == (503, True)
+        assert (answer.status_code, took_s < LATE_S) == (503, True)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"]
         assert "the product store cannot be read" in answer.json()["detail"]
-    wait_for(lambda: search(weighing, page=9)[0].status_code == 200, 5.0)
+    wait_for(lambda: search(weighing, page=9)[0].status_code == 200, 30.0)

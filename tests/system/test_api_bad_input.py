@@ -244,7 +244,7 @@ async def test_paths_and_methods_that_do_not_exist(shop: World) -> None:
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        ({}, "[1]"),
+        ({}, "[1].action_name"),
         ({"action_name": 5}, "[1].action_name"),
         ({"action_name": "a" * 101}, "[1].action_name"),
         ({"action_name": "a", "timestamp": "yesterday"}, "[1].timestamp"),

@@ -204,7 +204,9 @@ def test_pages_that_were_served_are_in_the_log_with_their_features(demo: Demo) -
 def test_readiness_and_metrics_of_every_service(demo: Demo) -> None:
     for name in ("planner", "recommender", "searcher", "ranker"):
         address = demo.stack.service(name).address
-        assert httpx.get(f"{address}/readyz", timeout=10).json()["ready"] is True
+        give_up = time.monotonic() + 60
+        while not httpx.get(f"{address}/readyz", timeout=30).json()["ready"]:
+            assert time.monotonic() < give_up
         assert "aisle_stage_seconds_bucket" in httpx.get(f"{address}/metrics", timeout=10).text
 
 

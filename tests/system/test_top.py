@@ -75,13 +75,19 @@ def row(text: str, name: str) -> list[str]:
 
 def test_it_shows_rate_latency_versions_and_stages_of_what_runs_now(small: Stack, shopping: Shopping, screen: Screen) -> None:
     screen.start([*COMMAND, "--interval", "0.5"], small.home)
-    text = screen.wait_for(lambda text: "ranker inference" in text and "searches 0.0/s" not in text)
+    headline = re.compile(r"searches [1-9][\d.]*/s +p50 [\d.,]+ ms +p99 [\d.,]+ ms +good \(within 250 ms\) [\d.]+%")
+    services = ("planner", "recommender", "searcher", "ranker")
+
+    def busy(text: str) -> bool:
+        """A look in which every service had something to do: on a busy machine, half a second may pass without a search."""
+        rows = [row(text, service) for service in services]
+        works = all(cells and cells[-1] == "ready" and float(cells[1]) > 0 for cells in rows)
+        return works and "ranker inference" in text and headline.search(text) is not None
+
+    text = screen.wait_for(busy)
     assert "shop demo" in text
-    assert re.search(r"searches [1-9][\d.]*/s +p50 [\d.]+ ms +p99 [\d.]+ ms +good \(within 250 ms\) [\d.]+%", text), text
-    for service in ("planner", "recommender", "searcher", "ranker"):
+    for service in services:
         cells = row(text, service)
-        assert cells[-1] == "ready", text
-        assert float(cells[1]) > 0
         assert cells[6].endswith("%")
         assert cells[8] == "1", f"generation of the {service}: {cells}"
     assert row(text, "ranker")[9] == "1"
@@ -102,7 +108,7 @@ def test_it_moves_on_and_ends_with_ctrl_c(small: Stack, shopping: Shopping, scre
 
 def test_into_a_pipe_it_prints_one_look(small: Stack, shopping: Shopping) -> None:
     done = subprocess.run(
-        [*COMMAND, "--once", "--interval", "1"],
+        [*COMMAND, "--once", "--interval", "5"],
         cwd=PROJECT,
         env={**os.environ, "AISLE_HOME": str(small.home)},
         capture_output=True,

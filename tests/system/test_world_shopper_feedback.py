@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -28,7 +29,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_clicks_change_the_next_page_of_a_shopper_with_strong_preferences(home: Path) -> None:
-    with Stack.start(home, limit_s=280) as stack, httpx.Client(base_url=stack.url, timeout=10.0) as client:
+    with (
+        Stack.start(home, limit_s=280) as stack,
+        httpx.Client(base_url=stack.url, timeout=30.0, headers={"x-deadline-ms": "20000"}) as client,
+    ):
         world = open_world(open_shop("demo", home).root)
         user, query = shopper(world)
         without = pages(client, world, f"{user}-without", query, clicks=False)
@@ -46,14 +50,23 @@ def shopper(world: World) -> tuple[str, str]:
 
 def pages(client: httpx.Client, world: World, user: str, query: str, *, clicks: bool) -> list[list[str]]:
     """Two pages of five, between which the products of one brand are clicked, put in the cart and bought, or nothing is."""
-    first = client.post("/search", json={"query": query, "user_id": user, "page_size": 5}).json()
+    first = page(client, {"query": query, "user_id": user, "page_size": 5})
     if clicks:
         liked = [item for item in first["items"] if brand(world, item) == brand(world, first["items"][-1])]
         events = [event(first["query_id"], user, item, action) for item in liked for action in ("click", "add_to_cart", "purchase")]
         answer = client.post("/events", json=events)
         assert answer.status_code == 202, answer.text
-    second = client.post("/search", json={"cursor": first["cursor"], "user_id": user}).json()
+    second = page(client, {"cursor": first["cursor"], "user_id": user})
     return [[item["product_id"] for item in page["items"]] for page in (first, second)]
+
+
+def page(client: httpx.Client, asked: dict[str, object]) -> dict[str, Any]:
+    """An answer of which nothing was left out."""
+    answer = client.post("/search", json=asked)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    assert found["degraded"] == []
+    return found
 
 
 def brand(world: World, item: dict[str, str]) -> int:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from planner.events import DAY_MS, KINDS, Arrival, UbiEvent, UbiEvents, behaviours, outcome, product_ids, timestamp_ms, to_records
 from services.contracts import EventRecord, UserEvent
-from services.endpoint import invalid
 from services.errors import InvalidRequest
+from services.validation import invalid
 
 NOW = 1_800_000_000_000
 ARRIVAL = Arrival(NOW, lambda user: f"key of {user}", lambda: "a new id")
@@ -27,7 +27,7 @@ def accept(body: bytes, products: dict[str, int] | None = None) -> list[EventRec
     try:
         events = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, UbiEvents) from None
     return to_records(events, products or {}, ARRIVAL)
 
 
@@ -101,7 +101,7 @@ def test_other_times_are_refused_with_index_and_field(value: str | int) -> None:
     ("body", "field"),
     [
         (b"[]", None),
-        (b'[{"action_name":"a"},{}]', "[1]"),
+        (b'[{"action_name":"a"},{}]', "[1].action_name"),
         (b'[{"action_name":""}]', "[0].action_name"),
         (b'[{"action_name":"a","user_id":5}]', "[0].user_id"),
         (b'[{"action_name":"a","event_attributes":{"position":{"ordinal":-1}}}]', "[0].event_attributes.position.ordinal"),

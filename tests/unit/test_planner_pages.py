@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 import msgspec
+import pytest
 
 from planner.pages import FLUSH_RECORDS, PageQueue
 from planner.products.summary import shown_attributes
@@ -14,15 +15,21 @@ from services.telemetry import Telemetry
 
 
 class Log:
-    """Keeps what it is given, or refuses it while `full`."""
+    """Keeps what it is given, or refuses it while `full`; `slow`: an append stays where it is, "queued" or "being written"."""
 
     def __init__(self) -> None:
         self.kept: list[NewRecord] = []
         self.full = False
+        self.slow = ""
+        self.late: list[Future[int]] = []
 
     def append(self, records: Sequence[NewRecord]) -> "Future[int]":
         future: Future[int] = Future()
-        if self.full:
+        if self.slow:
+            self.late.append(future)
+            if self.slow == "being written":
+                future.set_running_or_notify_cancel()
+        elif self.full:
             future.set_exception(Unavailable("disk full"))
         else:
             self.kept += records
@@ -91,6 +98,38 @@ def test_what_the_log_refuses_waits_for_the_next_flush_in_its_order() -> None:
     pages.flush()
     assert [r.ts_ms for r in log.kept] == [1, 2, 3]
     assert dropped(telemetry) == 0
+
+
+def test_what_waits_too_long_for_the_disk_is_taken_back_and_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planner.pages.WRITE_LIMIT_S", 0.01)
+    log = Log()
+    pages, telemetry = queue(log)
+    log.slow = "queued"
+    pages.offer(page(1))
+    pages.flush()
+    assert log.late[0].cancelled(), "the log will not write it later as well"
+    log.slow = ""
+    pages.flush()
+    assert ([r.ts_ms for r in log.kept], dropped(telemetry)) == ([1], 0)
+
+
+def test_what_is_just_being_written_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    pages, telemetry = queue(log)
+    log.slow = "being written"
+    monkeypatch.setattr("planner.pages.WRITE_LIMIT_S", 0.01)
+    pages.offer(page(1))
+
+    def ends(self: "Future[int]") -> bool:  # by the time that it cannot be taken back any more, the disk has it
+        monkeypatch.setattr("planner.pages.WRITE_LIMIT_S", 30.0)
+        self.set_result(7)
+        return False
+
+    monkeypatch.setattr(Future, "cancel", ends)
+    pages.flush()
+    log.slow = ""
+    pages.flush()
+    assert (log.kept, len(pages), dropped(telemetry)) == ([], 0, 0)
 
 
 def test_a_forgotten_users_pages_are_not_written() -> None:

@@ -54,7 +54,7 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def served(shop: Shop, ask: Ask, load_model: Any = ranker_model.load) -> Any:
-    service = create(RankerSettings(shop="small", refresh_s=0.02), shop.root.parent.parent, load_model, lambda: NOW_MS)
+    service = create(RankerSettings(shop="small", refresh_s=0.02, deadline_ms=60_000), shop.root.parent.parent, load_model, lambda: NOW_MS)
 
     async def run() -> Any:
         app = service.asgi()

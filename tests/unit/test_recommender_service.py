@@ -46,7 +46,7 @@ class Stage:
 
     def run(self, talk: Callable[[httpx.AsyncClient], Awaitable[Any]], **settings: int) -> Any:
         async def go() -> Any:
-            given = RecommenderSettings(shop="planted", **{"refresh_ms": 100, "projection_ms": 10, **settings})
+            given = RecommenderSettings(shop="planted", **{"refresh_ms": 100, "projection_ms": 10, "deadline_ms": 60_000, **settings})
             service = create(given, home=self.home, log=self.log, graph=self.graph, load_release=self.load_release)
             app = service.asgi()
             transport = httpx.ASGITransport(app)

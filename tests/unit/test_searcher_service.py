@@ -71,7 +71,7 @@ def ask(service: Service, method: str, path: str, body: object = None) -> httpx.
 
 
 def retrieved(home: Path, request: RetrieveRequest, **ports: Any) -> RetrieveAnswer:
-    response = ask(create(SearcherSettings(), home, **ports), "POST", "/retrieve", request)
+    response = ask(create(SearcherSettings(deadline_ms=60_000), home, **ports), "POST", "/retrieve", request)
     assert response.status_code == 200, response.text
     return msgspec.json.decode(response.content, type=RetrieveAnswer)
 
@@ -93,7 +93,7 @@ def test_strict_products_come_first_then_those_with_any_term(home: Path) -> None
 
 def test_the_answer_says_where_its_time_went(home: Path) -> None:
     request = RetrieveRequest([Term("red"), Term("hat")], facets=["brand"])
-    response = ask(create(SearcherSettings(), home), "POST", "/retrieve", request)
+    response = ask(create(SearcherSettings(deadline_ms=60_000), home), "POST", "/retrieve", request)
     stages = {entry.split(";")[0].strip() for entry in response.headers["server-timing"].split(",")}
     assert {"high", "medium", "low", "high_any", "medium_any", "low_any", "facets", "total"} <= stages
 
@@ -132,14 +132,14 @@ def test_facets_count_what_matches_with_all_filters(home: Path) -> None:
 
 
 def test_what_is_typed_is_completed(home: Path) -> None:
-    response = ask(create(SearcherSettings(), home), "GET", "/suggest?q=ha&limit=3")
+    response = ask(create(SearcherSettings(deadline_ms=60_000), home), "GET", "/suggest?q=ha&limit=3")
     answer = msgspec.json.decode(response.content, type=SuggestAnswer)
     assert [(s.text, s.kind, s.category_id) for s in answer.suggestions[:1]] == [("Hats", "category", 2)]
 
 
 @pytest.mark.parametrize("wanted", [0, -1, 10_001])
 def test_a_wanted_out_of_bounds_is_refused_by_name(home: Path, wanted: int) -> None:
-    response = ask(create(SearcherSettings(), home), "POST", "/retrieve", RetrieveRequest([], wanted=wanted))
+    response = ask(create(SearcherSettings(deadline_ms=60_000), home), "POST", "/retrieve", RetrieveRequest([], wanted=wanted))
     assert (response.status_code, response.json()["field"]) == (400, "wanted")
 
 
@@ -151,7 +151,7 @@ def test_a_failed_tier_is_named_in_answer_readiness_and_metrics(home: Path) -> N
     answer = retrieved(home, RetrieveRequest([Term("hat")]), open_tiers=faulty("low"))
     assert answer.unavailable == ["low"]
     assert answer.candidates.numbers().tolist() and max(answer.candidates.numbers().tolist()) < 20
-    ready = ask(create(SearcherSettings(), home, open_tiers=faulty("low")), "GET", "/readyz")
+    ready = ask(create(SearcherSettings(deadline_ms=60_000), home, open_tiers=faulty("low")), "GET", "/readyz")
     assert ready.status_code == 503
     assert {name: check["ok"] for name, check in ready.json()["checks"].items()} == {
         "generation": True,
@@ -162,7 +162,7 @@ def test_a_failed_tier_is_named_in_answer_readiness_and_metrics(home: Path) -> N
 
 
 def test_when_all_tiers_fail_the_answer_is_503(home: Path) -> None:
-    response = ask(create(SearcherSettings(), home, open_tiers=faulty(*TIERS)), "POST", "/retrieve", RetrieveRequest([]))
+    response = ask(create(SearcherSettings(deadline_ms=60_000), home, open_tiers=faulty(*TIERS)), "POST", "/retrieve", RetrieveRequest([]))
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
@@ -202,7 +202,7 @@ def test_tiers_are_not_quick_while_one_does_not_answer(home: Path, monkeypatch: 
 def test_a_pinned_generation_is_answered_until_two_newer_ones_are_there(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shops" / "demo")
     publish(shop)
-    service = create(SearcherSettings(), tmp_path)
+    service = create(SearcherSettings(deadline_ms=60_000), tmp_path)
     refresh = next(job for name, job, _ in service._jobs if name == "refresh")
     statuses = []
     for _ in range(2):
@@ -228,11 +228,11 @@ def ask_without_stopping(service: Service, request: RetrieveRequest) -> httpx.Re
 def test_a_shop_without_a_generation_starts_and_says_that_it_is_not_ready(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shops" / "demo")
     write_generation(shop, [], [])
-    service = create(SearcherSettings(), tmp_path)
+    service = create(SearcherSettings(deadline_ms=60_000), tmp_path)
     assert ask_without_stopping(service, RetrieveRequest([])).status_code == 503
     assert ask(service, "GET", "/readyz").status_code == 503
 
 
 def test_a_shop_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="aisle data"):
-        create(SearcherSettings(), tmp_path)
+        create(SearcherSettings(deadline_ms=60_000), tmp_path)
