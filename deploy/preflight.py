@@ -1,7 +1,9 @@
 """What is checked before anything is started; each check raises ConfigurationError with one line that says what to do."""
 
+import errno
 import fcntl
 import os
+import random
 import shutil
 import socket
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from deploy.state import StateFile
 from services.errors import ConfigurationError
 from services.shop import Shop, open_shop
 
+_chance = random.SystemRandom()  # whatever seeds others set: two processes must not take the same ports one after the other
 NEEDED_BYTES = 2 * 1024**3
 """To make a shop."""
 SERVING_BYTES = 100 * 1024**2
@@ -78,10 +81,18 @@ def _holder(port: int) -> str:
 
 
 def free_port(host: str) -> int:
-    """A port that is free now; who binds it first has it."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now; who binds it first has it. It may be bound minutes later, when a shop has been made: so it is none of those that
+    systems give to outgoing connections (from 32,768 on), as long as there is another."""
+    for port in (*(_chance.randrange(20_000, 32_000) for _ in range(100)), 0):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port == 0:
+                    raise
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("the last one is the system's choice")
 
 
 def check_not_running(state: StateFile) -> None:

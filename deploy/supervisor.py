@@ -15,7 +15,7 @@ from deploy.layout import Spec
 from deploy.processes import describe_exit, identify, spawn, stop
 from deploy.state import RunState, ServiceState, StateFile
 
-READY_LIMIT_S = 60.0
+READY_LIMIT_S = 120.0
 LAST_LINES = 5
 
 
@@ -168,10 +168,10 @@ class Supervisor:
 
     def _stop(self) -> None:
         running = [c for c in self._children if c.state.process]
+        before = self._stopping.wishes  # whoever sees that it stops, and wishes again, is in haste
         self._save("stopping")
         if running:
             self._reporter.say(f"stopping {', '.join(c.spec.name for c in running)}")
-        before = self._stopping.wishes
         killed = stop([c.state.process for c in running if c.state.process], hurry=lambda: self._stopping.wishes > max(before, 1))
         for child in running:
             if child.popen:

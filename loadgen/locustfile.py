@@ -44,7 +44,7 @@ IN_STEP_S = 1.0
 LEAVING_S = 5.0
 PATIENCE_S = 15.0
 """How long the end of a load waits for what its processes have to report, and the next one for them to be free."""
-SILENT_S = 30.0
+MISSED_S, SILENT_S = 10.0, 30.0
 """A worker says something every second (but while it reads the shop); one that says nothing for so long is lost."""
 
 
@@ -176,7 +176,12 @@ class Session:
     def _wait(self, event: Event, who: set[str]) -> None:
         """Until it happens, or all workers are silent who could make it happen."""
         while who and not event.wait(BATCH_S):
-            who -= {worker for worker in who if time.monotonic() - self._heard[worker] > SILENT_S}
+            who -= {worker for worker in who if time.monotonic() - self._heard[worker] > (MISSED_S if self._missed(worker) else SILENT_S)}
+
+    def _missed(self, worker: str) -> bool:
+        """Locust's own heartbeats of it do not come either."""
+        node = self.runner.clients.get(worker)
+        return node is None or node.state == STATE_MISSING
 
     def probe(self) -> None:
         """A worker was told to ask the probes."""
@@ -232,8 +237,8 @@ class Session:
 
     def heard(self, kind: str, client_id: str, data: Any) -> None:
         """The lead of others heard from one of them."""
-        if not self.lead:
-            return
+        if not self.lead or self.run is not None:
+            return  # too late for the run
         self._heard[client_id] = time.monotonic()
         if kind == "aisle-seen":
             self.lead.take(msgspec.msgpack.decode(data, type=list[Seen]))
@@ -249,13 +254,16 @@ class Session:
         """Somebody or the schedule ends the load: all processes, then the run is made of what they saw."""
         if self.crew:
             self.crew.stopping.set()
-        if isinstance(self.runner, MasterRunner):
-            for client_id in list(self.runner.clients.keys()):
-                self.runner.send_message("aisle-stop", None, client_id)
+        self._tell_workers("aisle-stop")
         if self.leads and self.environment.web_ui:
             self.finish()
         if not self.leads:
             self.ready.clear()  # the word to begin the next load may come before Locust's to start it: it has to wait for that load's crew
+
+    def _tell_workers(self, kind: str) -> None:
+        if isinstance(self.runner, MasterRunner):
+            for client_id in list(self.runner.clients.keys()):
+                self.runner.send_message(kind, None, client_id)
 
     def leave(self) -> None:
         """A worker goes: what it saw must not go with it."""
@@ -276,7 +284,9 @@ class Session:
         interrupted = self.crew is not None and not self.crew.ended.is_set()
         if isinstance(self.runner, MasterRunner):
             interrupted = not self._ends.is_set()
-            self._ends.wait(PATIENCE_S if interrupted else 0)
+            if interrupted:
+                self._tell_workers("aisle-stop")  # somebody ended this process, not the load: Locust has not told them yet
+                self._ends.wait(PATIENCE_S)
         elif self.crew and interrupted:
             self.crew.stopping.set()
             if self.crew.ended.wait(PATIENCE_S):
@@ -299,6 +309,8 @@ def _init(environment: Any, **_: Any) -> None:
     except ConfigurationError as error:
         print(f"load: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C ends a load; nothing went wrong
     environment.events.test_start.add_listener(lambda **_: session.start())
     environment.events.test_stopping.add_listener(lambda **_: session.stop())
     _listen(environment.runner, session)

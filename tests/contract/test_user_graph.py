@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -360,7 +361,11 @@ def test_readers_see_whole_transactions_while_one_writes(tmp_path: Path) -> None
     for thread in threads:
         thread.start()
     for n in range(1, 80, 2):
+        while not seen:
+            time.sleep(0.001)  # somebody reads
         graph.project([behaved(n, kind="view"), behaved(n + 1, kind="purchase")], n + 1)
+    while len(seen) <= 2:
+        time.sleep(0.001)
     done.set()
     for thread in threads:
         thread.join()

@@ -33,7 +33,7 @@ def url(shop: Shop) -> Iterator[str]:
 
 
 def test_shoppers_search_turn_pages_and_click_and_the_load_is_valid(url: str, shop: Shop, tmp_path: Path) -> None:
-    closed = ("--profile", "closed", "--users", "8", "--think", "0.05", "--seconds", "3", "--turn", "0.8", "--click", "0.3")
+    closed = ("--profile", "closed", "--users", "8", "--think", "0.05", "--seconds", "6", "--turn", "0.8", "--click", "0.3")
     code, said, run = load(url, shop, tmp_path, *closed, "--probes", "0.3")
     assert (code, broken(run)) == (0, set()), said
     assert {r.kind for r in run.requests} == {"first pages", "page turns", "events"}
@@ -48,7 +48,7 @@ def test_the_reports_profile_ends_after_its_requests_and_leaves_the_warm_up_out(
     assert "161 / 392 / 956" in said, "the report's own figures beside ours"
     assert "16 nodes" in said, "and its hardware"
     assert "ERROR" not in said, "Locust lets everybody go in peace"
-    assert run.seconds_seen[0].at_s == 0
+    assert run.seconds_seen[0].at_s <= 1
     assert run.blocks == [] or run.blocks[0].at_s >= 1
 
 
@@ -97,7 +97,7 @@ def test_rates_that_change_show_second_by_second(profile: str, url: str, shop: S
     assert "every 1 s" in said
 
 
-@pytest.mark.parametrize(("processes", "how"), [("1", signal.SIGINT), ("1", signal.SIGTERM), ("2", signal.SIGINT)])
+@pytest.mark.parametrize(("processes", "how"), [("1", signal.SIGINT), ("1", signal.SIGTERM), ("2", signal.SIGINT), ("2", signal.SIGTERM)])
 def test_ctrl_c_reports_what_was_measured(processes: str, how: signal.Signals, url: str, shop: Shop, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
     argv += ["--profile", "open", "--rate", "20", "--seconds", "300", "--warm-up", "0.2", "--probes", "0", "--max-lag", "100000"]
@@ -108,7 +108,10 @@ def test_ctrl_c_reports_what_was_measured(processes: str, how: signal.Signals, u
         if "measuring" in line:
             break
     time.sleep(0.5)
-    os.killpg(process.pid, how)  # as a terminal, or `timeout`, does it: every process of the load
+    if (processes, how) == ("2", signal.SIGTERM):
+        os.kill(process.pid, how)  # as a supervisor does it: the first process alone
+    else:
+        os.killpg(process.pid, how)  # as a terminal, or `timeout`, does it: every process of the load
     said = process.communicate(timeout=60)[0]
     [file] = tmp_path.glob("*[0-9].json")
     run = json.loads(file.read_text())
@@ -117,13 +120,14 @@ def test_ctrl_c_reports_what_was_measured(processes: str, how: signal.Signals, u
     assert run["generator"]["processes"] == int(processes), said
     assert run["generator"]["sent"] >= run["total"]["count"]
     assert "interrupted" in said
+    assert not [word for word in ("Traceback", "KeyboardInterrupt", "ERROR") if word in said], said
     assert run["seconds"] < 60
     assert bool(run["machine"]["pinned"]) == (processes != "1")
 
 
 def test_a_worker_that_is_lost_makes_the_load_invalid_and_the_others_end_it(url: str, shop: Shop, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "loadgen", "run", "--url", url, "--shop-root", str(shop.root), "--results", str(tmp_path)]
-    argv += ["--profile", "open", "--rate", "20", "--seconds", "8", "--warm-up", "0.2", "--probes", "0", "--pool", "50"]
+    argv += ["--profile", "open", "--rate", "20", "--seconds", "20", "--warm-up", "0.2", "--probes", "0", "--pool", "50"]
     with workers(shop, 2, lost=1) as (two, processes):
         lead = subprocess.Popen([*argv, *two], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert lead.stdout

@@ -78,7 +78,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=2).status_code == 200
+        return httpx.get(address, timeout=10).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -94,7 +94,7 @@ def test_a_load_started_on_the_page_shows_our_figures_there(page: str, browser: 
     wait = WebDriverWait(browser, 60)
     browser.get(page)
     wait.until(lambda d: d.find_element(By.XPATH, "//button[@type='submit']")).click()
-    until(lambda: "VALID" in httpx.get(f"{page}/stages").text, 60)
+    until(lambda: "\nVALID" in httpx.get(f"{page}/stages", timeout=60).text, 60)
 
     tab = wait.until(lambda d: d.find_element(By.XPATH, "//button[@role='tab'][normalize-space()='AIsle']"))
     tab.click()
@@ -104,7 +104,7 @@ def test_a_load_started_on_the_page_shows_our_figures_there(page: str, browser: 
         browser.save_screenshot(str(Path(folder) / "locust-aisle.png"))
     for word in ("first pages", "all searches", "p99"):
         assert word in shown
-    assert p99_of(httpx.get(f"{page}/stats/requests").json()) in shown.replace(",", "")
+    assert p99_of(httpx.get(f"{page}/stats/requests", timeout=60).json()) in shown.replace(",", "")
 
     browser.find_element(By.XPATH, "//button[@role='tab'][normalize-space()='AIsle: rules']").click()
     rules = wait.until(lambda d: text if "no product comes twice" in (text := d.find_element(By.TAG_NAME, "body").text) else None)
@@ -122,22 +122,22 @@ def test_settings_that_make_no_load_are_refused_on_the_page_and_a_good_load_foll
         ({"rate": "many"}, "many"),
         ({"arrivals": "trace", "trace": str(tmp_path / "none")}, "none"),
     ):
-        told = httpx.post(f"{page}/swarm", data=form | wrong, timeout=10).json()
+        told = httpx.post(f"{page}/swarm", data=form | wrong, timeout=60).json()
         assert (told["success"], said in told["message"]) == (False, True), told
-    assert httpx.post(f"{page}/swarm", data=form, timeout=10).json()["success"]
-    until(lambda: "VALID" in httpx.get(f"{page}/stages").text, 60)
+    assert httpx.post(f"{page}/swarm", data=form, timeout=60).json()["success"]
+    until(lambda: "\nVALID" in httpx.get(f"{page}/stages", timeout=60).text, 60)
 
 
 def test_the_page_of_a_lead_shows_the_load_of_all_its_workers_one_after_the_other(shop: Shop, tmp_path: Path) -> None:
     with workers(shop, 2, slow_s=3) as (two, _), locust(shop, tmp_path / "loads", *two) as address:
-        until(lambda: httpx.get(f"{address}/stats/requests").json()["workers"][1:], 60)
+        until(lambda: httpx.get(f"{address}/stats/requests", timeout=60).json()["workers"][1:], 60)
         shape = {"user_count": 2, "spawn_rate": 1, "load_profile": "open", "rate": 40, "seconds": 3, "warm_up": 1, "claim": 0.9}
         for number in (1, 2):
-            assert httpx.post(f"{address}/swarm", data=shape, timeout=30).json()["success"]
+            assert httpx.post(f"{address}/swarm", data=shape, timeout=60).json()["success"]
             until(lambda number=number: len(list((tmp_path / "loads").glob("*[0-9].json"))) == number, 60)
-            until(lambda: httpx.get(f"{address}/stats/requests").json()["state"] in ("stopped", "ready"), 60)
-            assert "generator: 2 processes" in httpx.get(f"{address}/stages").text
-            assert float(p99_of(httpx.get(f"{address}/stats/requests").json())) > 0
+            until(lambda: httpx.get(f"{address}/stats/requests", timeout=60).json()["state"] in ("stopped", "ready"), 60)
+            assert "generator: 2 processes" in httpx.get(f"{address}/stages", timeout=60).text
+            assert float(p99_of(httpx.get(f"{address}/stats/requests", timeout=60).json())) > 0
     for file in (tmp_path / "loads").glob("*[0-9].json"):
         run = load(file)
         assert (run.verdict, run.wish.seconds, run.interrupted) == ("VALID", 3, False)

@@ -76,7 +76,7 @@ def node(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def client(node: Server) -> Iterator[Elasticsearch]:
-    with Elasticsearch(node.url, request_timeout=10, max_retries=0) as es:
+    with Elasticsearch(node.url, request_timeout=120, max_retries=0) as es:
         es.indices.create(index="products-1", settings={"number_of_shards": 1, "number_of_replicas": 0}, mappings=MAPPINGS)
         documents = (
             {
@@ -163,7 +163,7 @@ def test_a_paused_elasticsearch_does_not_answer_and_then_does(node: Server, clie
 
 def test_elasticsearch_keeps_its_data_over_a_kill_and_comes_back_at_its_address(toolchain: Toolchain, tmp_path: Path) -> None:
     server = elasticsearch.start(tmp_path / "node", toolchain=toolchain)
-    with Elasticsearch(server.url, max_retries=0) as es:
+    with Elasticsearch(server.url, max_retries=0, request_timeout=120) as es:
         es.index(index="kept", id="1", document={"x": 1})
         server.kill()
         assert gone(server.pid)

@@ -17,7 +17,7 @@ from deploy.running import clean_up
 from deploy.state import Identity, RunState, StateFile
 
 
-def until(condition: Callable[[], object], limit_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
     give_up = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < give_up, "it did not happen in time"
@@ -153,13 +153,13 @@ def test_without_restart_a_service_that_dies_stays_down(start: Callable[..., Run
 def test_when_no_service_is_left_the_supervisor_ends_with_an_error(start: Callable[..., Run]) -> None:
     run = start("one", restart=False).started()
     os.kill(run.pid("one"), signal.SIGKILL)
-    assert run.popen.wait(10) == 1
+    assert run.popen.wait(60) == 1
     assert "no service is left" in run.said
 
 
 def test_a_service_that_cannot_start_is_named_with_its_last_words_and_everything_is_stopped(start: Callable[..., Run]) -> None:
     run = start("good", "bad:fails")
-    assert run.popen.wait(15) == 1
+    assert run.popen.wait(60) == 1
     assert "bad died again (exit code 1)" in run.said
     assert "the dictionary is missing: run `aisle build`" in run.said
     assert run.state.read() is None

@@ -106,10 +106,16 @@ def test_why_maven_failed_is_one_line(tmp_path: Path) -> None:
 
 def test_a_long_download_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "HEARTBEAT_S", 0.05)
-    repository, said = tmp_path / "repository", []
+    repository, seen, said = tmp_path / "repository", tmp_path / "seen", []
     repository.mkdir()
-    toolchain = tools(tmp_path, f"head -c 3000000 /dev/zero > {repository}/part; sleep 0.5")
-    run_maven(toolchain, repository, "thing", [], said.append)
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "3 MB" in line:
+            seen.touch()
+
+    toolchain = tools(tmp_path, f"head -c 3000000 /dev/zero > {repository}/part; while [ ! -e {seen} ]; do sleep 0.05; done")
+    run_maven(toolchain, repository, "thing", [], say)
     assert said[-1].startswith("thing: 3 MB are here after ")
 
 

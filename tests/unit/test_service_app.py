@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from services.app import Service
+from services.breaker import Breaker
 from services.calls import Call
 from services.client import ServiceClient
 from services.errors import DeadlineExceeded, Unavailable
@@ -137,6 +138,7 @@ def test_more_requests_than_places_wait_in_order_and_the_rest_are_refused_before
                 await asyncio.sleep(0)
             second = await client.post("/echo", json={"text": "second"})
             gate.set()
+            await first
             third = await client.post("/echo", json={"text": "third"})
             return [await first, second, third]
 
@@ -206,7 +208,7 @@ def test_a_client_joins_the_callees_stages_and_raises_its_errors() -> None:
 
     async def run() -> tuple[set[str], str]:
         good, bad = service().asgi(), service(unavailable).asgi()
-        call = Call(deadline=Deadline(1000))
+        call = Call(deadline=Deadline(60_000))
         async with good.router.lifespan_context(good), bad.router.lifespan_context(bad):
             client = ServiceClient("echo", "http://echo", transport=httpx.ASGITransport(good))
             assert await client.post("/echo", Question("a"), Reply, call) == Reply("a")
@@ -230,10 +232,10 @@ def test_a_client_gives_up_at_its_budget_and_opens_the_breaker() -> None:
         app = service(slow).asgi()
         seen: list[type[Exception]] = []
         async with app.router.lifespan_context(app):
-            client = ServiceClient("echo", "http://echo", transport=httpx.ASGITransport(app))
+            client = ServiceClient("echo", "http://echo", transport=httpx.ASGITransport(app), breaker=Breaker(pause_s=1000))
             for _ in range(6):
                 try:
-                    await client.post("/echo", Question("a"), Reply, Call(deadline=Deadline(1000)), budget_ms=10)
+                    await client.post("/echo", Question("a"), Reply, Call(deadline=Deadline(60_000)), budget_ms=10)
                 except (DeadlineExceeded, Unavailable) as error:
                     seen.append(type(error))
         return seen
