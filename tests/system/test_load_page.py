@@ -138,6 +138,7 @@ def test_the_page_of_a_lead_shows_the_load_of_all_its_workers_one_after_the_othe
             until(lambda: httpx.get(f"{address}/stats/requests", timeout=60).json()["state"] in ("stopped", "ready"), 60)
             assert "generator: 2 processes" in httpx.get(f"{address}/stages", timeout=60).text
             assert float(p99_of(httpx.get(f"{address}/stats/requests", timeout=60).json())) > 0
+        until(lambda: httpx.get(f"{address}/stats/requests", timeout=60).json()["workers"][1:], 60)  # else the slow one is not told to end
     for file in (tmp_path / "loads").glob("*[0-9].json"):
         run = load(file)
         assert (run.verdict, run.wish.seconds, run.interrupted) == ("VALID", 3, False)
