@@ -52,9 +52,11 @@ def plan_of(request: SearchRequest, *, language: str, candidates: int) -> Plan:
 
 
 def cut_query(text: str, language: str) -> tuple[str, bool]:
-    """The first 256 characters, and whether that, or the limit of 32 terms, leaves anything out."""
+    """The words within the first 256 characters (a longer one is cut), and whether that, or the limit of 32 terms, leaves anything out."""
     cut = len(text) > MAX_QUERY_CHARS
-    text = text[:MAX_QUERY_CHARS]
+    text, goes_on = text[:MAX_QUERY_CHARS], text[MAX_QUERY_CHARS : MAX_QUERY_CHARS + 1].strip() != ""
+    if goes_on and len(words := text.rsplit(maxsplit=1)) == 2 and not text[-1].isspace():
+        text = words[0]  # half a word finds nothing, or something else
     if not cut and len(text) > 2 * MAX_QUERY_TERMS:  # 33 terms need at least 65 characters
         cut = len(query_terms(text, language, MAX_QUERY_TERMS + 1)) > MAX_QUERY_TERMS
     return text, cut

@@ -29,7 +29,7 @@ from services.errors import NotFound
 
 DESCRIPTION = """The public API of AIsle.
 
-* A query is cut to 256 characters and 32 terms (`query.cut` says so). An empty one browses: popular products, personalised. One of signs
+* A query is cut to the words within 256 characters and to 32 terms (`query.cut` says so). An empty one browses: popular products, personalised. One of signs
   only (emoji, punctuation) has no terms and finds nothing.
 * `cursor` of an answer, alone, gives the next page within 30 minutes, on any replica, never repeating a product; an answer without it is
   the last page. `page` stands alone too, up to the candidates (200 by default).

@@ -47,6 +47,21 @@ def test_a_query_is_cut_to_256_characters_and_32_terms_and_says_so(text: str, cu
     assert cut_query(text, "en") == (text[:256], cut)
 
 
+def test_a_query_is_cut_between_words() -> None:
+    assert cut_query("shoe " * 51 + "waterproof", "en") == (("shoe " * 51).strip(), True)
+    assert cut_query("shoe " * 51 + "s ize", "en") == ("shoe " * 51 + "s", True)
+    assert cut_query("shoe " + "x" * 300, "en") == ("shoe", True)
+
+
+@given(st.text(min_size=257, max_size=600))
+def test_what_is_cut_is_a_beginning_that_ends_between_words_if_it_can(text: str) -> None:
+    kept, cut = cut_query(text, "en")
+    assert cut
+    assert text.startswith(kept)
+    assert len(kept) <= 256
+    assert set(kept.split()) <= set(text.split()) or len(kept) == 256
+
+
 def test_pages_past_the_candidates_are_refused_before_any_work() -> None:
     with pytest.raises(InvalidRequest, match="last page is 20"):
         plan(query="x", page=21)
