@@ -38,6 +38,7 @@ SCHEMA = (
 REACHED = "MATCH (r:Reached) RETURN max(r.`offset`)"
 """How far the log is projected: a node of its own for each transaction, which removes the one before. To SET a property of one node again and
 again leaves 48 KB in the buffer pool each time until the next checkpoint: a busy shop filled the pool with that, and then the process dies."""
+CHECKPOINT = "CHECKPOINT"
 CATALOGUE = "catalogue"
 """A Position of its own: the generation whose products are loaded."""
 BULK = 5_000
@@ -60,6 +61,7 @@ class LadybugGraph:
                 folder / "user.lbug", buffer_pool_size=BUFFER_POOL_BYTES, max_num_threads=2, max_db_size=ADDRESS_SPACE_BYTES
             )
             self._writer = ladybug.Connection(self._database, num_threads=1)
+            self._writer.execute(CHECKPOINT)  # what a killed process left in the WAL would fill the pool, and stay there
             for statement in SCHEMA:
                 self._writer.execute(statement)
         except (RuntimeError, OSError) as error:
@@ -220,6 +222,9 @@ class LadybugGraph:
             try:
                 yield
             except RuntimeError as error:
+                if "Buffer manager" in str(error):  # full: a checkpoint makes room for the next try
+                    with contextlib.suppress(RuntimeError):
+                        self._writer.execute(CHECKPOINT)
                 raise Unavailable(f"the user graph cannot be written: {error}") from None
 
     def _planned(self, text: str) -> str:

@@ -315,6 +315,21 @@ def test_thousands_of_small_transactions_fit_into_a_small_buffer_pool(tmp_path: 
     again.close()
 
 
+def test_a_full_buffer_pool_is_emptied_for_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladybug, "BUFFER_POOL_BYTES", 48 * 2**20)
+    graph = LadybugGraph(tmp_path / "graph")
+    graph.load(catalogue())
+    with pytest.raises(RuntimeError, match="Buffer manager"):  # what no transaction of ours does
+        for n in range(5_000):
+            graph._set_position("filling", n)
+    changes = [behaved(n, user=f"user-{n % 50}") for n in range(1, 2_001)]
+    with pytest.raises(Unavailable, match="cannot be written"):
+        graph.project(changes, 2_000)
+    graph.project(changes, 2_000)
+    assert (graph.position(), len(graph.recent("user-7", 100))) == (2_000, 40)
+    graph.close()
+
+
 def test_plans_are_made_anew_when_the_graph_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ladybug keeps the plan of a text; one made for an empty graph reads all of a full one. So the text changes with the size, seldom."""
     texts: list[str] = []
