@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from loadgen.options import above, filled_in
 from loadgen.run import Calibration, Run, code_version, load
 from services.contracts import Category, Item, SearchAnswer, SearchedQuery, TierCount, Total
 from services.shop import write_atomically
@@ -97,19 +98,18 @@ def once_a_day(file: str, shop_root: Path) -> None:
     """Measure the generator alone, if a load is to say so and the last time is long ago. Before anything is pinned: it needs its own core."""
     if file and stale(Path(file)):
         print("measuring the generator alone first (once a day)", flush=True)
-        command(["--shop-root", str(shop_root), "--results", str(Path(file).parent)])
+        command(["--url", "", "--shop-root", str(shop_root), "--results", str(Path(file).parent)])
 
 
 def command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="aisle load calibrate", description=__doc__)
-    parser.add_argument("--url", default="", help="Not used: the system under load plays no part")
-    parser.add_argument("--shop-root", required=True, type=Path)
-    parser.add_argument("--results", required=True, type=Path, help="Folder in which it is kept, for later reports")
-    parser.add_argument("--rate", type=float, default=1500.0, help="Requests a second, small answers (default: 1500)")
-    parser.add_argument("--page-rate", type=float, default=500.0, help="Requests a second, pages (default: 500)")
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--processes", type=int, default=1)
-    known, _ = parser.parse_known_args(argv)
+    filled_in(parser, "results", "watch", "calibration")
+    parser.add_argument("--rate", type=above(0), default=1500.0, help="Requests a second, small answers (default: 1500)")
+    parser.add_argument("--page-rate", type=above(0), default=500.0, help="Requests a second, pages (default: 500)")
+    parser.add_argument("--seconds", type=above(0), default=SECONDS, help=f"Length of each of the two loads (default: {SECONDS:g})")
+    parser.add_argument("--processes", type=int, default=1, choices=range(1, 65), metavar="N", help="Processes that send (default: 1)")
+    known = parser.parse_args(argv)
+    known.results = Path(known.results)
     found = calibrate(known.shop_root, known.rate, known.page_rate, known.seconds, known.processes)
     known.results.mkdir(parents=True, exist_ok=True)
     write_atomically(known.results / FILE, msgspec.json.encode(found))

@@ -20,6 +20,12 @@ from services.children import run_through
 from services.errors import ConfigurationError
 
 WIDTH = 220
+MORE = (
+    "Other options go to Locust: --processes N; --master --expect-workers N --master-bind-port P, and --worker --master-host H --master-port P for each "
+    "worker (docs/load.md); --csv, ..."
+)
+WORKERS_WAIT_S = 600
+"""How long a lead waits for its workers to come."""
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))]
 
 
@@ -39,6 +45,9 @@ def main(argv: Sequence[str]) -> int:
         parser.parse_args(argv or ["--help"])
     try:
         return commands[argv[0]][0](argv[1:])
+    except KeyboardInterrupt:
+        print("load: interrupted", file=sys.stderr)
+        return 2
     except ConfigurationError as error:
         print(f"load: {error}", file=sys.stderr)
         return 2
@@ -51,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
         prog="aisle load run",
         usage="aisle load run [options]",
         description=about,
-        epilog="Other options go to Locust (--processes, --master, --worker, --csv, ...).",
+        epilog=MORE,
     )
     told = ("watch", "pinned", "results", "calibration")
     filled_in(parser, *told)
@@ -69,6 +78,7 @@ def run(argv: Sequence[str]) -> int:
     if unused := next((flag for flag in ("--rate", "--top") if closed and any(a.partition("=")[0] == flag for a in argv)), None):
         raise ConfigurationError(f"{unused} has no meaning for profile {known.load_profile}: users set the pace; --profile open has a rate")
     if "--worker" in more_argv:
+        print("worker: waits for its lead (Locust gives up after five minutes)", flush=True)
         argv = [*LOCUST, "--shop-root", str(known.shop_root), "--loglevel", "WARNING", *more_argv]
         os.execv(argv[0], argv)
     asked_for = wish(known)  # what makes no load is said before anything is measured
@@ -95,6 +105,8 @@ def command_line(known: argparse.Namespace, more: Sequence[str]) -> list[str]:
     for option in OPTIONS:
         if (value := getattr(known, option.name)) != option.default:
             argv += [option.flag, str(value)]
+    if "--master" in more and "--expect-workers-max-wait" not in more:
+        argv += ["--expect-workers-max-wait", str(WORKERS_WAIT_S)]
     if "--processes" in more and "--master-bind-port" not in more:
         port = str(_free_port())  # two loads on one machine must not meet on Locust's own 5557
         argv += ["--master-bind-port", port, "--master-port", port]
@@ -130,12 +142,15 @@ def show(argv: Sequence[str]) -> int:
 
 def compare_command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="aisle load compare", description="Whether two loads differ, in words, with intervals.")
-    parser.add_argument("a")
-    parser.add_argument("b", nargs="?", default="last")
+    parser.add_argument("a", nargs="?", default="last~1", help="As for `aisle load show` (default: last~1)")
+    parser.add_argument("b", nargs="?", default="last", help="The other one (default: last)")
     parser.add_argument("--results", type=Path, default=Path("."))
     parser.add_argument("--json", action="store_true")
     known = parser.parse_args(argv)
-    a, b = (load(find(known.results, name)) for name in (known.a, known.b))
+    files = [find(known.results, name) for name in (known.a, known.b)]
+    if files[0] == files[1]:
+        raise ConfigurationError(f"{known.a} and {known.b} are the same run: name two, as in `aisle load compare last~1 last`")
+    a, b = (load(file) for file in files)
     differences = compare(a.blocks, b.blocks)
     if known.json:
         print(msgspec.json.encode(differences).decode())

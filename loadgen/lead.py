@@ -75,13 +75,21 @@ class Lead:
         self.started_ms = int(time.time() * 1000)
         self.watch = Watch(pids)
         self._load_before = os.getloadavg()[0]
-        self._file = SeenFile(results / f"{name_of(self.started_ms)}.answers.jsonl" if results else None, wish.graded)
+        self._file = self._answers()
         self._timeline = Timeline(wish.warm_up_s, wish.good_ms)
         self._totals: list[Totals] = []
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._count = self._failed = self._processes = 0
         self._began: float | None = None
         self._ended_s: float | None = None
+
+    def _answers(self) -> SeenFile:
+        """A file of its own: loads that begin in the same millisecond have names of the next ones."""
+        while True:
+            try:
+                return SeenFile(self.results / f"{name_of(self.started_ms)}.answers.jsonl" if self.results else None, self.wish.graded)
+            except FileExistsError:
+                self.started_ms += 1
 
     def begin(self, in_s: float, processes: int = 1) -> None:
         """So many processes were told to send."""

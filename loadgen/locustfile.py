@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gevent
@@ -72,6 +73,8 @@ class Session:
         self._ends = Event()
         self._handed: Crew | None = None
         self._took_part: set[str] = set()
+        self._unready: set[str] = set()
+        self._all_ready = Event()
         self._heard: dict[str, float] = {}
         self._root = Path(environment.parsed_options.shop_root)
         self._read()
@@ -98,6 +101,9 @@ class Session:
             self._read()
         self.run = None
         self._ends = Event()
+        if isinstance(self.runner, MasterRunner):
+            self._unready, self._all_ready = set(self.runner.clients.keys()), Event()
+            self._heard = dict.fromkeys(self._unready, time.monotonic())
         self._dispatcher = Dispatcher(self.environment)
         for user in (Connections, ShopperUser):
             user.network_timeout = user.connection_timeout = self.wish.timeout_s
@@ -113,6 +119,8 @@ class Session:
         gevent.get_hub().loop.update_now()  # the time would else be that before everything was read
         if self.leads:
             gevent.spawn(self._conduct)
+        else:
+            self.runner.send_message("aisle-ready")
 
     def refused(self, given: Mapping[str, str]) -> str | None:
         """Why what was filled in on the page makes no load, or why none can start now."""
@@ -120,7 +128,9 @@ class Session:
 
     def _not_free(self) -> str | None:
         """Waits until all who took part in the load before are back: Locust gives no users to a worker that is not, and does not say so."""
-        if not isinstance(self.runner, MasterRunner) or self.runner.state in (STATE_SPAWNING, STATE_RUNNING):
+        if self.runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            return "a load is running, with the settings that it began with: stop it first"
+        if not isinstance(self.runner, MasterRunner):
             return None
         give_up = time.monotonic() + PATIENCE_S
         while True:
@@ -149,9 +159,9 @@ class Session:
         assert self.lead
         lead = self.lead
         if isinstance(self.runner, MasterRunner):
-            workers = list(self.runner.clients.keys())
+            workers = list(self._heard)
             self._expected, self._asked, self._took_part = set(workers), Event(), set(workers)
-            self._heard = dict.fromkeys(workers, time.monotonic())
+            self._wait(self._all_ready, self._unready)  # what is said to one that has not begun to listen is lost
             self.runner.send_message("aisle-probe", None, workers[0])
             self._wait(self._asked, {workers[0]})
             at = time.time() + IN_STEP_S
@@ -239,9 +249,14 @@ class Session:
         """The lead of others heard from one of them."""
         if not self.lead or self.run is not None:
             return  # too late for the run
-        self._heard[client_id] = time.monotonic()
+        if client_id in self._heard:
+            self._heard[client_id] = time.monotonic()
         if kind == "aisle-seen":
             self.lead.take(msgspec.msgpack.decode(data, type=list[Seen]))
+        elif kind == "aisle-ready":
+            self._unready.discard(client_id)
+            if not self._unready:
+                self._all_ready.set()
         elif kind == "aisle-asked":
             self._asked.set()
         else:
@@ -258,6 +273,8 @@ class Session:
         if self.leads and self.environment.web_ui:
             self.finish()
         if not self.leads:
+            if self.crew and not self.crew.begun.is_set():
+                self._hand_over(self.crew)  # it is waited for, and has nothing to tell
             self.ready.clear()  # the word to begin the next load may come before Locust's to start it: it has to wait for that load's crew
 
     def _tell_workers(self, kind: str) -> None:
@@ -317,19 +334,35 @@ def _init(environment: Any, **_: Any) -> None:
     if environment.web_ui:
         page.extend(environment.web_ui, lambda: session.run, lambda: _page(session), session.refused)
     elif session.leads:
+        sys.excepthook = _before_it_began
+        if isinstance(environment.runner, MasterRunner) and not environment.parsed_options.processes:
+            options = environment.parsed_options
+            print(f"lead: waits for {options.expect_workers} workers at port {options.master_bind_port}", flush=True)
         logging.getLogger("locust.stats_logger").disabled = True  # our report takes the place of Locust's
         environment.events.quitting.add_listener(lambda **_: _report(environment, session))
 
 
+def _before_it_began(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a lead waits for its workers, where Locust does not expect it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print("load: interrupted before it began", file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(2)
+
+
 def _listen(runner: Any, session: Session) -> None:
     if isinstance(runner, MasterRunner):
-        for kind in ("aisle-seen", "aisle-asked", "aisle-end"):
+        for kind in ("aisle-ready", "aisle-seen", "aisle-asked", "aisle-end"):
             runner.register_message(kind, lambda environment, msg, **_: session.heard(msg.type, msg.node_id, msg.data))
     elif isinstance(runner, WorkerRunner):
         runner.register_message("aisle-probe", lambda **_: session.probe(), concurrent=True)
         runner.register_message("aisle-begin", lambda msg, **_: session.begin(**msg.data), concurrent=True)
         runner.register_message("aisle-stop", lambda **_: session.stop())
         session.environment.events.quitting.add_listener(lambda **_: session.leave())
+        if runner.worker_state != STATE_INIT:
+            session.start()  # the lead was quicker than this file: Locust has begun already
 
 
 def _report(environment: Any, session: Session) -> None:

@@ -1,8 +1,8 @@
 """The settings of a load as one table: Locust's command line and web page, `aisle load run --help` and the run file are made of it. Pure."""
 
 import math
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +10,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from loadgen.asks import Mix
-from loadgen.rules import Limits, least_searches
+from loadgen.rules import Limits, least_searches, needed
 from loadgen.schedules import Rate, Slot, chained, constant, fixed, in_sessions, poisson, ramp, read_trace, replay, spike
 from loadgen.seen import GRADED
 from loadgen.shoppers import Habits
+from services.contracts import MAX_PAGE_SIZE
 from services.errors import ConfigurationError
 
 Profile = Literal["report", "closed", "open", "sessions", "ramp", "spike", "soak"]
@@ -90,6 +91,10 @@ OPTIONS = (
 )
 
 
+NOT_BELOW_0 = ("seconds", "think", "top", "requests", "spike_start", "deadline_ms", "quality_margin")
+ABOVE_0 = ("rate", "page_size", "max_pages", "pool", "pace", "timeout", "graded", "spike_seconds", "good_ms", "max_lag")
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """A load that was asked for, with what the profile sets filled in."""
 
@@ -159,11 +164,18 @@ def wish(options: Any) -> Wish:
         raise ConfigurationError(f"{wrong}: a number, and a finite one")
     if not 0 < o.claim < 1:
         raise ConfigurationError(f"--claim {o.claim}: a percentile above 0 and below 1, as in 0.99")
-    signs = {"seconds": o.seconds, "think": o.think, "top": o.top, "requests": o.requests, "spike-start": o.spike_start}
-    if wrong := next((n for n, value in signs.items() if value < 0), None):
-        raise ConfigurationError(f"--{wrong} {signs[wrong]}: not below 0")
-    if o.rate <= 0 or o.page_size < 1 or o.pool < 1 or o.pace <= 0 or o.timeout <= 0 or o.graded < 1:
-        raise ConfigurationError("--rate, --page-size, --pool, --pace, --timeout and --graded have to be above 0")
+    if wrong := next((n for n in NOT_BELOW_0 if getattr(o, n) < 0), None):
+        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: not below 0")
+    if wrong := next((n for n in ABOVE_0 if getattr(o, n) <= 0), None):
+        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: above 0")
+    if o.warm_up < 0 and o.warm_up != -1:
+        raise ConfigurationError(f"--warm-up {o.warm_up:g}: seconds, or -1 for what the profile has")
+    if o.page_size > MAX_PAGE_SIZE:
+        raise ConfigurationError(f"--page-size {o.page_size:g}: at most {MAX_PAGE_SIZE}, as the API has it")
+    if profile in ("ramp", "spike") and o.top and o.top <= o.rate:
+        raise ConfigurationError(f"--top {o.top:g}: above --rate ({o.rate:g})")
+    if profile == "spike" and o.spike_start >= (o.seconds or 60.0):
+        raise ConfigurationError(f"--spike-start {o.spike_start:g}: within the load's --seconds ({o.seconds or 60.0:g})")
     if o.arrivals == "trace" and not o.trace:
         raise ConfigurationError("--arrivals trace needs --trace FILE")
     if o.arrivals == "trace":
@@ -197,6 +209,10 @@ def wish(options: Any) -> Wish:
     )
 
 
+def _flag(name: str) -> str:
+    return next(option.flag for option in OPTIONS if option.name == name)
+
+
 def too_few(w: Wish, users: int) -> str | None:
     """Why this load, even if every answer came at once, could not claim the percentile it is to be quoted for; None when it could."""
     if w.requests:
@@ -205,7 +221,7 @@ def too_few(w: Wish, users: int) -> str | None:
         return None
     else:
         most = w.seconds * (max(w.rate, w.top if w.profile in ("ramp", "spike") else 0.0) if w.open else users / w.think_s)
-    if most >= least_searches(w.limits.claim):
+    if most >= needed(w.limits.claim):
         return None
     return f"at most {most:,.0f} searches are too few for p{100 * w.limits.claim:g} (about {least_searches(w.limits.claim):,.0f}): it will be INVALID"
 
@@ -218,11 +234,26 @@ def refused(options: Any, given: Mapping[str, str]) -> str | None:
             setattr(changed, option.name, type(option.default)(given[option.name]))
         except ValueError:
             return f"{option.flag} {given[option.name]!r}: a number"
+        if option.choices and given[option.name] not in option.choices:
+            return f"{option.flag} {given[option.name]!r}: one of {', '.join(option.choices)}"
     try:
         wish(changed)
     except ConfigurationError as error:
         return str(error)
     return None
+
+
+def above(least: float) -> Callable[[str], float]:
+    """The type of an argument that is a finite number above `least`."""
+
+    def parse(text: str) -> float:
+        number = float(text)
+        if not least < number < float("inf"):
+            raise ArgumentTypeError(f"{text}: a number above {least:g}")
+        return number
+
+    parse.__name__ = "number"  # argparse says "invalid number value" of what is none
+    return parse
 
 
 def filled_in(parser: ArgumentParser, *more: str) -> None:

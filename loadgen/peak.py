@@ -81,11 +81,12 @@ def search(bracket: Bracket, held: Callable[[float], bool]) -> Bracket:
 
 
 class Peak(Struct, frozen=True, kw_only=True):
-    """The median of the repetitions, with the lowest rate that held in any and the highest that did not as its interval."""
+    """The median of the repetitions, with the lowest rate that held in any and the highest that did not as its interval.
+    `high` None: it was interrupted before any rate had failed."""
 
     rate: float
     low: float
-    high: float
+    high: float | None
     repetitions: list[float]
 
 
@@ -94,7 +95,7 @@ def conclude(brackets: Sequence[Bracket]) -> Peak | None:
     if not brackets:
         return None
     peaks = [b.low for b in brackets]
-    high = max((b.high for b in brackets if b.high != float("inf")), default=max(peaks))
+    high = max((b.high for b in brackets if b.high != float("inf")), default=None)
     return Peak(rate=statistics.median(peaks), low=min(peaks), high=high, repetitions=peaks)
 
 

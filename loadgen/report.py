@@ -47,18 +47,21 @@ def verdict(run: Run, console: Console) -> None:
     open_ = [f.rule for f in run.findings if f.state == "open"]
     if open_:
         console.print(f"not judged: {'; '.join(open_)}")
-    what = f"{run.total.count:,} searches at {run.total.per_second:,.1f}/s, p99 {run.total.latency.p99_ms:,.1f} ms"
+    t, claim = run.total.latency, run.wish.limits.claim
+    quoted = f"p99 {t.p99_ms:,.1f}" if claim >= 0.99 else f"p90 {t.p90_ms:,.1f}" if claim >= 0.9 else f"p50 {t.p50_ms:,.1f}"
+    what = f"{run.total.count:,} searches at {run.total.per_second:,.1f}/s, {quoted} ms"
     early = ", interrupted" if run.interrupted else ""
     if run.ok:
         console.print(f"[green]VALID[/]: {what}{early}")
     else:
-        console.print(f"[red]INVALID[/]: {broken} rules broken{early}; {what} do not count")
+        console.print(f"[red]INVALID[/]: {broken} rule{'s' if broken != 1 else ''} broken{early}; {what} do not count")
 
 
 def _head(run: Run) -> str:
     w, m = run.wish, run.machine
     when = datetime.datetime.fromtimestamp(run.started_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    how = f"{w.rate:g} requests/s, {w.arrivals}" if w.open else f"{run.users:,} shoppers, think time {w.think_s:g} s (exponential)"
+    rate = f"{w.rate:g} requests/s" + (f" to {w.top:g}" if w.profile in ("ramp", "spike") else "")
+    how = f"{rate}, {w.arrivals}" if w.open else f"{run.users:,} shoppers, think time {w.think_s:g} s (exponential)"
     pinned = f"; {m.pinned}" if m.pinned else ""
     lines = (
         f"[bold]{w.profile}[/] load of shop {run.shop!r}: {how}, {run.seconds:.0f} s after {w.warm_up_s:g} s warm-up, seed {w.seed}; {when}",

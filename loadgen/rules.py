@@ -3,6 +3,7 @@
 A rule is `kept`, `broken`, or `open` when the load had too little of what it looks at; only a broken one makes a load INVALID.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -86,6 +87,13 @@ def enough(count: int, claim: float, interval: tuple[float, float] | None) -> Fi
     return Finding(rule=rule, state="kept", value=f"{count:,} requests: {low:,.1f} to {high:,.1f} ms", threshold=threshold)
 
 
+def needed(share: float) -> float:
+    """Searches of which the percentile has an upper bound, as `Distribution.interval_ms` finds it: n (1 - q) is larger than z sqrt(n q (1 - q)) + 1."""
+    rest = 1 - share
+    root = (Z95 * math.sqrt(share * rest) + math.sqrt(Z95**2 * share * rest + 4 * rest)) / (2 * rest)
+    return root * root
+
+
 def least_searches(share: float) -> float:
-    """Searches of which the percentile has an upper bound, as `Distribution.interval_ms` finds it, and half as many more."""
-    return 1.5 * Z95**2 * share / (1 - share)
+    """To plan for, so that so many come for sure."""
+    return needed(share) + 4 * math.sqrt(needed(share))

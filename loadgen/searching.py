@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,8 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from loadgen import calibrate
-from loadgen.options import filled_in
-from loadgen.peak import CLOSE, Beyond, Bracket, Objective, Peak, busiest, conclude, holds, latency_ms, objective, saturates, search
+from loadgen.options import above, filled_in
+from loadgen.peak import (
+    CLOSE,
+    GOOD_AGAIN,
+    Beyond,
+    Bracket,
+    Objective,
+    Peak,
+    busiest,
+    conclude,
+    holds,
+    latency_ms,
+    objective,
+    saturates,
+    search,
+)
 from loadgen.peak import beyond as judge_beyond
 from loadgen.pinning import pin, unpin
 from loadgen.rules import ANSWERED, AS_GOOD, DEGRADED, ENOUGH, IN_TIME, least_searches
@@ -91,17 +105,13 @@ def _parser(name: str, about: str) -> argparse.ArgumentParser:
     return parser
 
 
-def above(least: float) -> Callable[[str], float]:
-    """The type of an argument that is a finite number above `least`."""
-
-    def parse(text: str) -> float:
-        number = float(text)
-        if not least < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text}: a number above {least:g}")
-        return number
-
-    parse.__name__ = "number"  # argparse says "invalid number value" of what is none
-    return parse
+def _refuse(more: Sequence[str], own: Sequence[str], command: str) -> None:
+    """Settings of a load that this command decides, and those of several processes that have to be started by hand."""
+    given = {word.partition("=")[0] for word in more}
+    if wrong := next((flag for flag in own if flag in given), None):
+        raise ConfigurationError(f"{wrong} is what `aisle load {command}` decides itself")
+    if wrong := next((flag for flag in ("--master", "--worker") if flag in given), None):
+        raise ConfigurationError(f"{wrong} is for one load; `aisle load {command}` can have --processes N")
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -125,6 +135,7 @@ def peak(argv: Sequence[str]) -> int:
     parser.add_argument("--repetitions", type=int, default=3, help=about)
     parser.add_argument("--close", type=above(1), default=CLOSE, help=f"Stop when the ends are within this factor (default: {CLOSE})")
     known, more = _parsed(parser, argv)
+    _refuse(more, ("--rate", "--top", "--load-profile", "--claim"), "peak")
     if known.repetitions < 1:
         raise ConfigurationError(f"--repetitions {known.repetitions}: at least 1")
     slo, console = objective(known.slo), Console(highlight=False, soft_wrap=True, width=220)
@@ -133,6 +144,7 @@ def peak(argv: Sequence[str]) -> int:
     console.print(f"peak of {known.slo}, profile {known.profile}, {known.seconds:g} s a load; {known.pinned}")
     loads = Loads(known, more, console)
     brackets: list[Bracket] = []
+    interrupted = False
     try:
         for number in range(known.repetitions):
             console.print(f"repetition {number + 1} of {known.repetitions}")
@@ -140,6 +152,7 @@ def peak(argv: Sequence[str]) -> int:
             brackets.append(Bracket(start, close=known.close))
             search(brackets[-1], lambda rate: loads.held(rate, slo))
     except KeyboardInterrupt:
+        interrupted = True
         console.print("interrupted: what was found so far")
         brackets = [bracket for bracket in brackets if bracket.low]
     finally:
@@ -154,6 +167,9 @@ def peak(argv: Sequence[str]) -> int:
             f"the generator itself was late at {', '.join(f'{rate:,.1f}' for rate in loads.late)}/s, which counts as too high: the system's own peak "
             "may be higher (give the generator more processes or a core of its own)"
         )
+    if interrupted:
+        console.print("not kept for `aisle load beyond`: say --peak RATE there")
+        return 2
     write_atomically(known.results / "peak.json", msgspec.json.encode({"peak": found, "slo": known.slo, "profile": known.profile}))
     return 0
 
@@ -178,7 +194,13 @@ def _say_peak(found: Peak, runs: Sequence[Run], slo: Objective, console: Console
     repetitions = ", ".join(f"{rate:,.1f}" for rate in found.repetitions)
     console.print(
         f"peak: {found.rate:,.1f} searches a second with p{100 * slo.share:g} within {slo.limit_ms:g} ms "
-        f"(between {found.low:,.1f} and {found.high:,.1f}; repetitions {repetitions})"
+        f"({_between(found)}; repetitions {repetitions})"
+    )
+
+
+def _between(found: Peak) -> str:
+    return (
+        f"at least {found.low:,.1f}: nothing higher had failed" if found.high is None else f"between {found.low:,.1f} and {found.high:,.1f}"
     )
 
 
@@ -191,7 +213,8 @@ def beyond(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--around", type=above(0), default=15.0, help="Seconds at half the peak before and after (default: 15)")
     known, more = _parsed(parser, argv)
-    if known.peak < 0:
+    _refuse(more, ("--rate", "--top", "--spike-start", "--profile", "--seconds"), "beyond")
+    if not 0 <= known.peak < float("inf"):
         raise ConfigurationError(f"--peak {known.peak:g}: searches a second, or 0 for what `aisle load peak` found last")
     rate = known.peak or _last_peak(known.results)
     console = Console(highlight=False, soft_wrap=True, width=220)
@@ -221,6 +244,12 @@ def beyond(argv: Sequence[str]) -> int:
     ]:
         console.print(_memory(run.seconds_seen, run))
         console.print(f"INVALID, it proves nothing: {'; '.join(wrong)}", markup=False)
+        return 1
+    if found.goodput >= GOOD_AGAIN * found.offered:
+        console.print(_memory(run.seconds_seen, run))
+        console.print(
+            f"INVALID, it proves nothing: {found.offered:,.0f}/s were answered well, so {rate:,.1f}/s is not the peak: run `aisle load peak`"
+        )
         return 1
     return _say_beyond(found, run, console)
 

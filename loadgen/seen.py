@@ -81,7 +81,7 @@ class SeenFile:
     def __init__(self, path: Path | None, limit: int) -> None:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "w+b") if path else tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the load; `close` ends it
+        self._file = open(path, "x+b") if path else tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the load; `close` ends it
         self.name, self._limit = path.name if path else "", limit
         self._levels: Counter[int] = Counter()
         self._level = self._kept = self._bad = 0

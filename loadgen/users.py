@@ -4,6 +4,7 @@ import contextlib
 import time
 from typing import Any
 
+import gevent
 from locust import FastHttpUser, task
 
 from loadgen.crew import OUTSTANDING, GoneHome, Look, Post, Reply, ShopperLoop
@@ -63,7 +64,8 @@ class ShopperUser(FastHttpUser):
         return FOREVER_S if self.crew.stopping.is_set() else 0.0
 
     def on_start(self) -> None:
-        session = self.environment.aisle
+        while (session := getattr(self.environment, "aisle", None)) is None:
+            gevent.sleep(0.05)  # a lead may be quicker than its worker, which is still reading the shop
         session.ready.wait()
         assert session.crew
         self.crew = session.crew

@@ -155,3 +155,40 @@ def test_a_run_is_printed_again_and_compared_in_words(url: str, shop: Shop, tmp_
     assert again.strip() == report.strip()
     assert "cannot be compared" in loadgen("compare", str(file), "last", "--results", str(file.parent))
     assert "there is no one run" in loadgen("show", "nothing", "--results", str(file.parent))
+
+
+def test_the_generator_alone_is_measured_and_wrong_settings_of_that_are_refused(shop: Shop, tmp_path: Path) -> None:
+    def calibrate(*more: str) -> "subprocess.CompletedProcess[str]":
+        argv = [sys.executable, "-m", "loadgen", "calibrate", "--url", "", "--shop-root", str(shop.root), "--results", str(tmp_path)]
+        return subprocess.run([*argv, *more], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+
+    for wrong in (("--rate", "-5"), ("--seconds", "0"), ("--processes", "0"), ("--foo",)):
+        done = calibrate(*wrong)
+        assert (done.returncode, wrong[0] in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    done = calibrate("--seconds", "1", "--rate", "200", "--page-rate", "100")
+    assert done.returncode == 0, done.stderr
+    assert "requests a second and core" in done.stdout
+    [kept] = tmp_path.glob("*.json")
+    assert json.loads(kept.read_text())["small_per_core_s"] > 0
+
+
+def test_two_loads_at_once_keep_their_answers_apart(url: str, shop: Shop, tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "loadgen",
+        "run",
+        "--url",
+        url,
+        "--shop-root",
+        str(shop.root),
+        "--results",
+        str(tmp_path),
+        "--probes",
+        "0",
+    ]
+    argv += ["--profile", "open", "--rate", "30", "--seconds", "2", "--warm-up", "0.5", "--claim", "0.5", "--max-lag", "100000"]
+    both = [subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(list(tmp_path.glob("*[0-9].json"))) == len(list(tmp_path.glob("*.answers.jsonl"))) == 2

@@ -121,10 +121,13 @@ def test_settings_that_make_no_load_are_refused_on_the_page_and_a_good_load_foll
         ({"rate": "0"}, "--rate"),
         ({"rate": "many"}, "many"),
         ({"arrivals": "trace", "trace": str(tmp_path / "none")}, "none"),
+        ({"load_profile": "foo"}, "one of report"),
     ):
         told = httpx.post(f"{page}/swarm", data=form | wrong, timeout=60).json()
         assert (told["success"], said in told["message"]) == (False, True), told
     assert httpx.post(f"{page}/swarm", data=form, timeout=60).json()["success"]
+    told = httpx.post(f"{page}/swarm", data=form | {"rate": "7"}, timeout=60).json()
+    assert (told["success"], "a load is running" in told["message"]) == (False, True), told
     until(lambda: "\nVALID" in httpx.get(f"{page}/stages", timeout=60).text, 60)
 
 

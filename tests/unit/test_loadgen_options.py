@@ -57,7 +57,7 @@ def test_a_trace_is_sent_as_it_was_recorded(tmp_path: Path) -> None:
         ({"rate": 0.0}, "--rate"),
         ({"rate": float("nan")}, "--rate: a number, and a finite one"),
         ({"seconds": float("inf")}, "--seconds: a number, and a finite one"),
-        ({"seconds": -3.0}, "--seconds -3.0: not below 0"),
+        ({"seconds": -3.0}, "--seconds -3: not below 0"),
         ({"arrivals": "trace", "trace": "/nowhere"}, "trace /nowhere"),
         ({"arrivals": "trace"}, "--trace FILE"),
     ],
@@ -103,9 +103,33 @@ def test_processes_to_watch_are_names_and_numbers() -> None:
         ({"load_profile": "closed", "seconds": 10.0}, 200, False),
         ({"load_profile": "open", "rate": 20.0, "seconds": 10.0}, 1, True),
         ({"load_profile": "open", "rate": 20.0, "seconds": 10.0, "claim": 0.9}, 1, False),
-        ({"load_profile": "spike", "rate": 20.0, "top": 100.0, "seconds": 10.0}, 1, False),
+        ({"load_profile": "spike", "rate": 20.0, "top": 100.0, "seconds": 10.0, "spike_start": 2.0}, 1, False),
         ({"load_profile": "report"}, 1000, False),
     ],
 )
 def test_a_load_too_short_for_its_percentile_is_said_before_it_starts(changes: dict[str, Any], users: int, few: bool) -> None:
     assert (too_few(wished(**changes), users) is not None) == few
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"warm_up": -7.0}, "--warm-up -7"),
+        ({"max_lag": -1.0}, "--max-lag -1"),
+        ({"max_pages": 0}, "--max-pages 0"),
+        ({"deadline_ms": -1.0}, "--deadline-ms -1"),
+        ({"page_size": 1000}, "--page-size 1000: at most 100"),
+        ({"load_profile": "ramp", "rate": 50.0, "top": 10.0}, "--top 10: above --rate"),
+        ({"load_profile": "spike", "seconds": 10.0}, "--spike-start 20: within"),
+        ({"pool": 0}, "--pool 0: above 0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(changes: dict[str, Any], flag: str) -> None:
+    with pytest.raises(ConfigurationError, match=flag):
+        wished(**changes)
+
+
+def test_a_form_has_to_name_a_profile_that_there_is() -> None:
+    options = SimpleNamespace(**{option.name: option.default for option in OPTIONS})
+    assert "one of report, closed" in (refused(options, {"load_profile": "foo"}) or "")
+    assert refused(options, {"load_profile": "open"}) is None

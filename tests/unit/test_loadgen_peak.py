@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.peak import CLOSE, Beyond, Bracket, beyond, conclude, objective, search
+from loadgen.peak import CLOSE, Beyond, Bracket, Peak, beyond, conclude, objective, search
 from loadgen.timeline import Second
 from services.errors import ConfigurationError
 
@@ -37,6 +37,7 @@ def test_the_peak_is_the_median_of_the_repetitions_with_their_range() -> None:
     assert found
     assert (found.rate, found.low, found.high) == (100.0, 90.0, pytest.approx(117.7))
     assert conclude([]) is None
+    assert conclude([Bracket(1, low=50.0)]) == Peak(rate=50.0, low=50.0, high=None, repetitions=[50.0]), "nothing failed so far"
 
 
 @pytest.mark.parametrize("text", ["", "p99", "p98=100ms", "p99=100", "p99=-1ms"])

@@ -16,6 +16,7 @@ from loadgen.rules import ENOUGH, IN_TIME, Finding
 from loadgen.run import Run
 from loadgen.searching import Loads
 from loadgen.timeline import Second
+from services.errors import ConfigurationError
 from tests.load_runs import run
 
 SLO = Objective(0.99, 100.0)
@@ -128,6 +129,21 @@ def test_beyond_the_peak_goodput_and_recovery_are_judged(
     assert said in capsys.readouterr().out
     assert [rate for rate, *_ in told] == ["20", "10"]
     assert told[1][told[1].index("--top") + 1] == "40.000"
+
+
+def test_a_peak_at_twice_of_which_all_is_answered_is_none(
+    good: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert beyond(monkeypatch, tmp_path, seconds(good, lambda at: (20, 20)), seconds(good, spiky(40, 0)))[0] == 1
+    assert "so 20.0/s is not the peak" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["peak", "beyond"])
+def test_what_these_commands_decide_cannot_be_given(command: str, tmp_path: Path) -> None:
+    argv = ["--url", "", "--shop-root", str(tmp_path), "--results", str(tmp_path), "--no-pin"]
+    for wrong in ("--rate", "--master"):
+        with pytest.raises(ConfigurationError, match=wrong):
+            getattr(searching, command)([*argv, wrong, "5"])
 
 
 @pytest.mark.parametrize("wrong", ["answers fit the contract", IN_TIME])
