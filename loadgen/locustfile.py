@@ -215,8 +215,10 @@ class Session:
 
     def _follow(self, lead: Lead) -> None:
         last = time.perf_counter()
-        while self.lead is lead and self.run is None:
+        while True:
             gevent.sleep(BATCH_S)
+            if self.lead is not lead or self.run is not None:
+                return
             lead.watch.sample(lead.clock_s)
             if not self.environment.web_ui and time.perf_counter() - last >= PROGRESS_S:
                 last = time.perf_counter()
