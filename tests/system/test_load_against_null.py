@@ -153,6 +153,8 @@ def test_a_run_is_printed_again_and_compared_in_words(url: str, shop: Shop, tmp_
     again = loadgen("show", "last", "--results", str(file.parent))
     report = said[said.index("open load of shop") :].rpartition("kept in")[0]
     assert again.strip() == report.strip()
+    assert "are the same run" in loadgen("compare", str(file), "last", "--results", str(file.parent))
+    file.with_name("29990101T000000000.json").write_bytes(file.read_bytes())
     assert "cannot be compared" in loadgen("compare", str(file), "last", "--results", str(file.parent))
     assert "there is no one run" in loadgen("show", "nothing", "--results", str(file.parent))
 

@@ -15,7 +15,7 @@ from services.shop import Shop
 from tests.system.load_shop import make_shop, server
 
 CAPACITY = 60
-EASY = ("--max-lag", "100000", "--claim", "0.5", "--pool", "200", "--probes", "0", "--click", "0", "--max-failed", "0.05", "--no-pin")
+EASY = ("--max-lag", "100000", "--pool", "200", "--probes", "0", "--click", "0", "--max-failed", "0.05", "--no-pin")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_ctrl_c_tells_what_was_found_so_far(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_beyond_the_peak_goodput_stays_and_comes_back(shop: Shop, tmp_path: Path) -> None:
-    short = ("--peak", "50", "--peak-seconds", "3", "--warm-up", "1", "--around", "4", "--spike-seconds", "4")
+    short = ("--claim", "0.5", "--peak", "50", "--peak-seconds", "3", "--warm-up", "1", "--around", "4", "--spike-seconds", "4")
     code, said = loadgen(shop, tmp_path, "beyond", *short)
     assert "INVALID" not in said
     assert (code == 0) == ("broken" not in said), (
