@@ -152,34 +152,10 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 def wish(options: Any) -> Wish:
     """The load that a namespace of OPTIONS asks for. Raises ConfigurationError for values that make no load."""
+    _check(options)
     o, profile = options, options.load_profile
     report = profile == "report"
     limits = Limits(failed=o.max_failed, degraded=o.max_degraded, lag_p99_ms=o.max_lag, claim=o.claim, quality_margin=o.quality_margin)
-    shares = {"turn": o.turn, "click": o.click, "rare": o.rare, "empty": o.empty, "probes": o.probes, "claim": o.claim}
-    if wrong := next((n for n, share in shares.items() if not 0 <= share <= 1), None):
-        raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
-    if o.rare + o.empty + max(0.0, o.misspelt) > 1:
-        raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
-    if wrong := next((x.flag for x in OPTIONS if isinstance(v := getattr(o, x.name), float) and not math.isfinite(v)), None):
-        raise ConfigurationError(f"{wrong}: a number, and a finite one")
-    if not 0 < o.claim < 1:
-        raise ConfigurationError(f"--claim {o.claim}: a percentile above 0 and below 1, as in 0.99")
-    if wrong := next((n for n in NOT_BELOW_0 if getattr(o, n) < 0), None):
-        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: not below 0")
-    if wrong := next((n for n in ABOVE_0 if getattr(o, n) <= 0), None):
-        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: above 0")
-    if o.warm_up < 0 and o.warm_up != -1:
-        raise ConfigurationError(f"--warm-up {o.warm_up:g}: seconds, or -1 for what the profile has")
-    if o.page_size > MAX_PAGE_SIZE:
-        raise ConfigurationError(f"--page-size {o.page_size:g}: at most {MAX_PAGE_SIZE}, as the API has it")
-    if profile in ("ramp", "spike") and o.top and o.top <= o.rate:
-        raise ConfigurationError(f"--top {o.top:g}: above --rate ({o.rate:g})")
-    if profile == "spike" and o.spike_start >= (o.seconds or 60.0):
-        raise ConfigurationError(f"--spike-start {o.spike_start:g}: within the load's --seconds ({o.seconds or 60.0:g})")
-    if o.arrivals == "trace" and not o.trace:
-        raise ConfigurationError("--arrivals trace needs --trace FILE")
-    if o.arrivals == "trace":
-        read_trace(Path(o.trace))
     return Wish(
         profile=profile,
         seconds=o.seconds or (3600.0 if profile == "soak" else 0.0 if report else 60.0),
@@ -207,6 +183,34 @@ def wish(options: Any) -> Wish:
         limits=limits,
         judged=o.judged == "yes",
     )
+
+
+def _check(o: Any) -> None:
+    shares = {"turn": o.turn, "click": o.click, "rare": o.rare, "empty": o.empty, "probes": o.probes, "claim": o.claim}
+    if wrong := next((n for n, share in shares.items() if not 0 <= share <= 1), None):
+        raise ConfigurationError(f"--{wrong} {shares[wrong]}: a share from 0 to 1")
+    if o.rare + o.empty + max(0.0, o.misspelt) > 1:
+        raise ConfigurationError("--misspelt, --rare and --empty are shares of all queries: together at most 1")
+    if wrong := next((x.flag for x in OPTIONS if isinstance(v := getattr(o, x.name), float) and not math.isfinite(v)), None):
+        raise ConfigurationError(f"{wrong}: a number, and a finite one")
+    if not 0 < o.claim < 1:
+        raise ConfigurationError(f"--claim {o.claim}: a percentile above 0 and below 1, as in 0.99")
+    if wrong := next((n for n in NOT_BELOW_0 if getattr(o, n) < 0), None):
+        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: not below 0")
+    if wrong := next((n for n in ABOVE_0 if getattr(o, n) <= 0), None):
+        raise ConfigurationError(f"{_flag(wrong)} {getattr(o, wrong):g}: above 0")
+    if o.warm_up < 0 and o.warm_up != -1:
+        raise ConfigurationError(f"--warm-up {o.warm_up:g}: seconds, or -1 for what the profile has")
+    if o.page_size > MAX_PAGE_SIZE:
+        raise ConfigurationError(f"--page-size {o.page_size:g}: at most {MAX_PAGE_SIZE}, as the API has it")
+    if o.load_profile in ("ramp", "spike") and o.top and o.top <= o.rate:
+        raise ConfigurationError(f"--top {o.top:g}: above --rate ({o.rate:g})")
+    if o.load_profile == "spike" and o.spike_start >= (o.seconds or 60.0):
+        raise ConfigurationError(f"--spike-start {o.spike_start:g}: within the load's --seconds ({o.seconds or 60.0:g})")
+    if o.arrivals == "trace" and not o.trace:
+        raise ConfigurationError("--arrivals trace needs --trace FILE")
+    if o.arrivals == "trace":
+        read_trace(Path(o.trace))
 
 
 def _flag(name: str) -> str:
