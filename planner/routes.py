@@ -86,7 +86,9 @@ class Routes:
         service.get(
             "/products/{product_id:path}", ProductPath, ProductAnswer, self.product, summary="All that the catalogue says about a product"
         )
-        service.delete("/users/{user_id}", UserPath, ForgetAnswer, self.forget, summary="Forget a user: log, user graph, next training")
+        service.delete(
+            "/users/{user_id:path}", UserPath, ForgetAnswer, self.forget, summary="Forget a user: log, user graph, next training"
+        )
 
     async def get_search(self, parameters: SearchParameters, call: Call) -> SearchAnswer:
         given = {name: getattr(parameters, name) for name in SearchParameters.__struct_fields__ if name != "q"}

@@ -202,6 +202,8 @@ class Endpoint:
         if self._decoder is None:
             return parameters(scope, self._request)
         body = await read_body(receive, self._service.settings.max_body_bytes)
+        if not body:
+            raise InvalidRequest("the body is empty", accepted="a JSON document")
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as error:

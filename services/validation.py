@@ -23,7 +23,8 @@ _STEPS = re.compile(r"\.([^.\[\]]+)|\[(\.\.\.|\d+)\]")
 def invalid(error: msgspec.ValidationError, expected: Any) -> InvalidRequest:
     """A validation error as a problem that names the field and what would be accepted; `expected`: the type that the whole value should have had."""
     reason, _, where = str(error).partition(" - at `")
-    path = where.rstrip("`")
+    name, _, inside = where.partition("` in `")  # "key` in `$.filters.attributes`": a name in an object of any names
+    path = (inside or name).rstrip("`")
     field = path.removeprefix("$").removeprefix(".")
     accepted = None
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", reason, re.DOTALL):
@@ -36,13 +37,14 @@ def invalid(error: msgspec.ValidationError, expected: Any) -> InvalidRequest:
         reason = f"{reason.removeprefix('Invalid enum value ')} is none of {accepted}"
     elif reason.startswith("Expected "):
         wanted, _, got = (plain(part) for part in reason.removeprefix("Expected ").partition(", got "))
-        accepted, reason = wanted, f"{wanted} is expected" + (f", not {got}" if got else "")
+        accepted = _values(expected, path) or (f"names of {wanted}" if inside else wanted)
+        reason = f"{'names of ' if inside else ''}{wanted} {'are' if inside else 'is'} expected" + (f", not {got}" if got else "")
     return InvalidRequest(f"{field or 'body'}: {plain(reason)}", field=field or None, accepted=accepted)
 
 
 def plain(text: str) -> str:
     """Types and bounds, as msgspec writes them, in words: `str | null` of length <= 3 is text of at most 3 characters."""
-    counted = "entries" if "array" in text else "characters"
+    counted = "entries" if "array" in text or "object" in text else "characters"
     text = re.sub(r"of length >= (\d+)", rf"of at least \1 {counted}", text)
     text = re.sub(r"of length <= (\d+)", rf"of at most \1 {counted}", text)
     text = re.sub(r" >= (-?[\d.]+)$", r", at least \1", text)

@@ -86,8 +86,8 @@ async def test_a_query_of_signs_finds_nothing(shop: World, query: str) -> None:
 async def test_a_query_of_ten_thousand_characters_is_cut_and_says_so(shop: World) -> None:
     answer = await shop.search(query="shoe " * 2000)
     assert answer["query"]["cut"] is True
-    assert len(answer["query"]["text"]) == 256
-    assert len(shop.services.asked["/analyse"][0].query) == 256
+    assert answer["query"]["text"] == ("shoe " * 51).strip(), "whole words of 256 characters"
+    assert shop.services.asked["/analyse"][0].query == answer["query"]["text"]
     assert (await shop.search(query=" ".join(f"w{n}" for n in range(40))))["query"]["cut"] is True
     assert "cut" not in (await shop.search(query="shoe"))["query"]
 
@@ -290,5 +290,6 @@ async def test_events_about_what_does_not_exist_are_taken_as_they_are(shop: Worl
 async def test_products_and_users_that_do_not_exist(shop: World) -> None:
     for product in ("nothing", "%00", "..%2F..%2Fetc", "p1'--", "%F0%9F%98%80"):
         problem(await shop.client.get(f"/products/{product}"), 404)
-    assert (await shop.client.delete("/users/nobody", headers=shop.operator)).status_code == 200
+    for user in ("nobody", "a%2Fb", "a/b/"):  # whatever /events takes can be forgotten
+        assert (await shop.client.delete(f"/users/{user}", headers=shop.operator)).status_code == 200
     problem(await shop.client.delete("/users/nobody", headers={"authorization": "Bearer guess"}), 401)
