@@ -49,6 +49,7 @@ def grow(folder: Path, edges: int, at_once: int) -> None:
     graph = LadybugGraph(folder)
     graph.load(GraphCatalogue(1, np.arange(PRODUCTS), np.arange(PRODUCTS) % 150, [f"brand-{n % 100}" for n in range(PRODUCTS)]))
     reader, decide, process = Reader(graph), random.Random(1), psutil.Process()
+    graph.recent("nobody", READ)  # a new shop's first search: its plan must not be the one for ever
     reader.start()
     print(f"{'behaviours':>10}  {'ms a write':>10}  {'ms a read: p50':>14}  {'p99':>6}  {'max':>6}  {'RSS MB':>6}  {'files MB':>8}")
     step = max(at_once, edges // 20 // at_once * at_once)
